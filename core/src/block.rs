@@ -1,0 +1,122 @@
+//! The block to execute.
+//!
+//! Role: hold one block with recovered senders, in exactly the types that reth uses, so that a node
+//! hands its own values over without conversion. [`Block::recover`] recovers all senders on the
+//! rayon pool; [`Block::with_senders`] takes them from a caller who knows them.
+
+use alloy_consensus::{
+    EthereumReceipt, EthereumTxEnvelope, Header, TxEip4844, TxType,
+    transaction::{Recovered, SignerRecoverable},
+};
+use alloy_eips::{eip4895::Withdrawals, eip7928::BlockAccessList};
+use alloy_primitives::{Address, B256};
+use alloy_rlp::Decodable;
+use rayon::prelude::*;
+
+/// A signed transaction of any type from legacy to EIP-7702, without blob sidecar.
+pub type Transaction = EthereumTxEnvelope<TxEip4844>;
+
+/// The receipt of one transaction; its bloom is computed when the receipt is encoded.
+pub type Receipt = EthereumReceipt<TxType>;
+
+/// The consensus encoding of a block as it travels between peers.
+pub type SignedBlock = alloy_consensus::Block<Transaction>;
+
+/// A block whose senders are known: everything that execution needs beside the parent state.
+#[derive(Debug, Clone, Default)]
+pub struct Block {
+    /// The block's own header. Execution reads its environment from here; the results in it (gas
+    /// used, roots, bloom) are compared only where a caller asks for that.
+    pub header: Header,
+    /// The transactions with their recovered senders, in block order.
+    pub transactions: Vec<Recovered<Transaction>>,
+    /// The ommer headers (before the merge).
+    pub ommers: Vec<Header>,
+    /// The withdrawals (EIP-4895), `None` before Shanghai.
+    pub withdrawals: Option<Withdrawals>,
+    /// The block access list (EIP-7928) where the block came with one. A hint: it never changes a
+    /// result.
+    pub access_list: Option<BlockAccessList>,
+}
+
+/// Why a [`Block`] could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// The bytes are not the RLP of a block.
+    #[error("block RLP: {0}")]
+    Rlp(#[from] alloy_rlp::Error),
+    /// Bytes follow the block.
+    #[error("block RLP: {0} bytes follow the block")]
+    TrailingBytes(usize),
+    /// A signature from which no sender can be recovered.
+    #[error("transaction {index} ({hash}): the signature recovers to no sender")]
+    Signature {
+        /// The transaction's index in the block.
+        index: usize,
+        /// The transaction's hash.
+        hash: B256,
+    },
+    /// The caller's list of senders has another length than the list of transactions.
+    #[error("{senders} senders for {transactions} transactions")]
+    SenderCount {
+        /// How many senders were given.
+        senders: usize,
+        /// How many transactions the block has.
+        transactions: usize,
+    },
+}
+
+impl Block {
+    /// Decodes a block from its RLP and recovers its senders.
+    ///
+    /// # Errors
+    /// [`BlockError`] where the bytes are no block, or a signature is bad.
+    pub fn decode(mut rlp: &[u8]) -> Result<Self, BlockError> {
+        let block = SignedBlock::decode(&mut rlp)?;
+        if !rlp.is_empty() {
+            return Err(BlockError::TrailingBytes(rlp.len()));
+        }
+        Self::recover(block)
+    }
+
+    /// Recovers every sender in parallel (25 to 35 microseconds of work each).
+    ///
+    /// # Errors
+    /// [`BlockError::Signature`] with the first transaction whose signature is bad.
+    pub fn recover(block: SignedBlock) -> Result<Self, BlockError> {
+        let senders: Vec<Option<Address>> =
+            block.body.transactions.par_iter().map(|tx| tx.recover_signer().ok()).collect();
+        if let Some(index) = senders.iter().position(Option::is_none) {
+            let hash = *block.body.transactions[index].tx_hash();
+            return Err(BlockError::Signature { index, hash });
+        }
+        Self::with_senders(block, senders.into_iter().flatten().collect())
+    }
+
+    /// Takes the senders from the caller, who has verified them.
+    ///
+    /// # Errors
+    /// [`BlockError::SenderCount`] where the two lists differ in length.
+    pub fn with_senders(block: SignedBlock, senders: Vec<Address>) -> Result<Self, BlockError> {
+        let SignedBlock { header, body } = block;
+        if senders.len() != body.transactions.len() {
+            return Err(BlockError::SenderCount {
+                senders: senders.len(),
+                transactions: body.transactions.len(),
+            });
+        }
+        let transactions = body
+            .transactions
+            .into_iter()
+            .zip(senders)
+            .map(|(tx, sender)| Recovered::new_unchecked(tx, sender))
+            .collect();
+        Ok(Self {
+            header,
+            transactions,
+            ommers: body.ommers,
+            withdrawals: body.withdrawals,
+            access_list: None,
+        })
+    }
+}

@@ -1,0 +1,16 @@
+//! Executes Ethereum blocks in parallel, byte for byte equal to sequential execution.
+
+pub mod block;
+pub mod chain;
+pub mod error;
+mod genesis;
+pub mod outcome;
+mod receipts;
+pub mod sequential;
+pub mod source;
+
+pub use block::{Block, Receipt, Transaction};
+pub use chain::Chain;
+pub use error::{ExecuteError, HostError, InvalidBlock, SourceError};
+pub use outcome::{Outcome, OutputKind, StateChanges, StateOutput, Statistics};
+pub use source::{StateReader, StateSource};

@@ -1,0 +1,5 @@
+//! The sequential references that every comparison is made against.
+
+mod stock;
+
+pub use stock::execute_stock;
