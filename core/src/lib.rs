@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod chain;
+pub mod engine;
 pub mod error;
 mod genesis;
 pub mod outcome;
@@ -11,6 +12,7 @@ pub mod source;
 
 pub use block::{Block, Receipt, Transaction};
 pub use chain::Chain;
+pub use engine::{Engine, Options};
 pub use error::{ExecuteError, HostError, InvalidBlock, SourceError};
 pub use outcome::{Outcome, OutputKind, StateChanges, StateOutput, Statistics};
 pub use source::{StateReader, StateSource};

@@ -1,1 +1,3 @@
-fn main(){}
+//! Tasks of this repository.
+
+fn main() {}

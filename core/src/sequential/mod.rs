@@ -2,4 +2,4 @@
 
 mod stock;
 
-pub use stock::execute_stock;
+pub use stock::{execute_stock, execute_stock as execute_bare};

@@ -1,1 +1,5 @@
-//! x
+//! The command line of braid, as a library so that tests can drive its parts.
+
+pub mod fixtures;
+pub mod replay;
+pub mod workload;

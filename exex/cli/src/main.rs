@@ -1,1 +1,3 @@
-fn main(){}
+//! The `braid` binary.
+
+fn main() {}

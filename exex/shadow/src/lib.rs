@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Follows a chain of blocks; so far: the recorded-block format.
+
+pub mod recorded;

@@ -1,0 +1,1 @@
+//! The built-in workload: a seeded generator of blocks.

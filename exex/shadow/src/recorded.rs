@@ -1,0 +1,1 @@
+//! The recorded block: one file per block.
