@@ -10,10 +10,12 @@
 
 mod database;
 mod memory;
+mod witness;
 
 pub use crate::error::{Location, SourceError};
 pub use database::{LockedDatabase, SyncDatabase};
-pub use memory::MemoryState;
+pub use memory::{MemoryState, UnknownAccount};
+pub use witness::{TrieError, WitnessError, WitnessState};
 
 use alloy_primitives::{Address, B256, U256};
 use revm::{
