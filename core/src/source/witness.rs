@@ -123,9 +123,9 @@ impl WitnessState {
                 witness.root = root;
                 Ok(witness)
             }
-            (found, others) => Err(WitnessError::Root {
-                candidates: usize::from(found.is_some()) + others,
-            }),
+            (found, others) => {
+                Err(WitnessError::Root { candidates: usize::from(found.is_some()) + others })
+            }
         }
     }
 
@@ -135,17 +135,8 @@ impl WitnessState {
     ) -> Result<Self, WitnessError> {
         let nodes =
             Nodes::decode(&rlp).map_err(|(index, error)| WitnessError::Node { index, error })?;
-        let codes = codes
-            .into_iter()
-            .map(|code| (keccak256(&code), bytecode(code)))
-            .collect();
-        Ok(Self {
-            root: EMPTY_ROOT_HASH,
-            nodes,
-            rlp,
-            codes,
-            block_hashes: HashMap::default(),
-        })
+        let codes = codes.into_iter().map(|code| (keccak256(&code), bytecode(code))).collect();
+        Ok(Self { root: EMPTY_ROOT_HASH, nodes, rlp, codes, block_hashes: HashMap::default() })
     }
 
     /// Adds the hash of an ancestor.
@@ -178,9 +169,7 @@ impl WitnessState {
 
     /// The known block hashes, in no particular order.
     pub fn block_hashes(&self) -> impl Iterator<Item = (u64, B256)> + '_ {
-        self.block_hashes
-            .iter()
-            .map(|(number, hash)| (*number, *hash))
+        self.block_hashes.iter().map(|(number, hash)| (*number, *hash))
     }
 
     /// The account as the trie holds it; `None` where it is proved absent.
@@ -246,11 +235,7 @@ impl WitnessState {
                 .insert(accounts, &key, alloy_rlp::encode(account))
                 .map_err(|error| WitnessError::Trie { location, error })?;
         }
-        for change in changes
-            .accounts
-            .iter()
-            .filter(|change| change.after.is_none())
-        {
+        for change in changes.accounts.iter().filter(|change| change.after.is_none()) {
             let key = Nibbles::unpack(keccak256(change.address));
             let location = Location::Account(change.address);
             accounts = self
@@ -262,11 +247,7 @@ impl WitnessState {
     }
 
     fn post_storage_root(&self, change: &AccountChange) -> Result<B256, WitnessError> {
-        let before = if change.wiped {
-            None
-        } else {
-            self.account(change.address)?
-        };
+        let before = if change.wiped { None } else { self.account(change.address)? };
         let root = before.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
         if change.storage.is_empty() {
             return Ok(root);
@@ -303,10 +284,7 @@ fn bytecode(code: Bytes) -> Bytecode {
 
 impl StateSource for WitnessState {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
-        Ok(Box::new(WitnessReader {
-            witness: self,
-            storage_roots: AddressMap::default(),
-        }))
+        Ok(Box::new(WitnessReader { witness: self, storage_roots: AddressMap::default() }))
     }
 }
 

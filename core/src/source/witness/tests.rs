@@ -44,22 +44,11 @@ fn prove(entries: &BTreeMap<B256, Vec<u8>>, keys: &BTreeSet<B256>) -> (B256, Vec
     }
     let root = builder.root();
     let nodes = builder.take_proof_nodes().into_nodes_sorted();
-    (
-        root,
-        nodes
-            .into_iter()
-            .map(|(_, node)| node)
-            .filter(|node| node.as_ref() != [0x80])
-            .collect(),
-    )
+    (root, nodes.into_iter().map(|(_, node)| node).filter(|node| node.as_ref() != [0x80]).collect())
 }
 
 fn slots(account: &Account) -> BTreeMap<B256, Vec<u8>> {
-    account
-        .storage
-        .iter()
-        .map(|(k, v)| (slot_key(*k), alloy_rlp::encode(v)))
-        .collect()
+    account.storage.iter().map(|(k, v)| (slot_key(*k), alloy_rlp::encode(v))).collect()
 }
 
 fn trie_account(account: &Account) -> TrieAccount {
@@ -73,36 +62,21 @@ fn trie_account(account: &Account) -> TrieAccount {
 }
 
 fn scratch_root(state: &State) -> B256 {
-    state_root_unhashed(
-        state
-            .iter()
-            .map(|(address, account)| (*address, trie_account(account))),
-    )
+    state_root_unhashed(state.iter().map(|(address, account)| (*address, trie_account(account))))
 }
 
 fn info(account: &Account) -> AccountInfo {
-    AccountInfo {
-        nonce: account.nonce,
-        balance: account.balance,
-        ..AccountInfo::default()
-    }
-    .without_code()
+    AccountInfo { nonce: account.nonce, balance: account.balance, ..AccountInfo::default() }
+        .without_code()
 }
 
 fn random_state(rng: &mut Seeded, accounts: u64) -> State {
     let mut state = State::new();
     for n in 0..accounts {
-        let mut account = Account {
-            nonce: rng.below(9),
-            balance: U256::from(rng.next()),
-            ..Account::default()
-        };
+        let mut account =
+            Account { nonce: rng.below(9), balance: U256::from(rng.next()), ..Account::default() };
         for _ in 0..rng.below(30) {
-            let value = if rng.below(2) == 0 {
-                U256::from(rng.below(99) + 1)
-            } else {
-                U256::MAX
-            };
+            let value = if rng.below(2) == 0 { U256::from(rng.below(99) + 1) } else { U256::MAX };
             account.storage.insert(U256::from(rng.below(60)), value);
         }
         state.insert(address(n), account);
@@ -146,21 +120,9 @@ fn random_changes(rng: &mut Seeded, state: &mut State, accounts: u64) -> StateCh
         }
         let after = state.get(&address).map(info);
         let storage = storage.into_iter().collect();
-        changes.insert(
-            address,
-            AccountChange {
-                address,
-                before,
-                after,
-                wiped,
-                storage,
-            },
-        );
+        changes.insert(address, AccountChange { address, before, after, wiped, storage });
     }
-    StateChanges {
-        accounts: changes.into_values().collect(),
-        codes: Vec::new(),
-    }
+    StateChanges { accounts: changes.into_values().collect(), codes: Vec::new() }
 }
 
 /// A witness of the state: all of it, or the ways to what the changes touch.
@@ -170,11 +132,7 @@ fn witness(state: &State, changes: Option<&StateChanges>) -> WitnessState {
         .map(|(address, account)| (keccak256(address), alloy_rlp::encode(trie_account(account))))
         .collect();
     let touched: BTreeSet<B256> = match changes {
-        Some(changes) => changes
-            .accounts
-            .iter()
-            .map(|c| keccak256(c.address))
-            .collect(),
+        Some(changes) => changes.accounts.iter().map(|c| keccak256(c.address)).collect(),
         None => entries.keys().copied().collect(),
     };
     let (root, mut nodes) = prove(&entries, &touched);
@@ -208,25 +166,13 @@ fn reads_and_roots_equal_those_from_scratch() {
             let expected = state.get(&address(n)).map(trie_account);
             assert_eq!(full.account(address(n)).unwrap(), expected);
             for slot in (0..60).map(U256::from) {
-                let expected = state
-                    .get(&address(n))
-                    .and_then(|a| a.storage.get(&slot).copied());
-                assert_eq!(
-                    full.storage(address(n), slot).unwrap(),
-                    expected.unwrap_or_default()
-                );
+                let expected = state.get(&address(n)).and_then(|a| a.storage.get(&slot).copied());
+                assert_eq!(full.storage(address(n), slot).unwrap(), expected.unwrap_or_default());
             }
         }
-        assert_eq!(
-            full.post_state_root(&StateChanges::default()).unwrap(),
-            full.root()
-        );
+        assert_eq!(full.post_state_root(&StateChanges::default()).unwrap(), full.root());
         let changes = random_changes(&mut rng, &mut state, accounts);
-        assert_eq!(
-            full.post_state_root(&changes).unwrap(),
-            scratch_root(&state),
-            "seed {seed}"
-        );
+        assert_eq!(full.post_state_root(&changes).unwrap(), scratch_root(&state), "seed {seed}");
     }
 }
 
@@ -243,17 +189,11 @@ fn a_partial_witness_gives_the_right_root_or_an_error() {
                 assert_eq!(root, scratch_root(&state), "seed {seed}");
                 right += 1;
             }
-            Err(WitnessError::Trie {
-                error: TrieError::Missing(_),
-                ..
-            }) => missing += 1,
+            Err(WitnessError::Trie { error: TrieError::Missing(_), .. }) => missing += 1,
             Err(error) => panic!("seed {seed}: {error}"),
         }
     }
-    assert!(
-        right > 0 && missing > 0,
-        "{right} right, {missing} missing a sibling"
-    );
+    assert!(right > 0 && missing > 0, "{right} right, {missing} missing a sibling");
 }
 
 const fn rng_accounts(seed: u64) -> u64 {
@@ -296,19 +236,9 @@ fn malformed_nodes_are_errors() {
     let long_path = alloy_rlp::encode(vec![Bytes::from(vec![0x20; 40]), Bytes::from(vec![1])]);
     let empty_extension = alloy_rlp::encode(vec![Bytes::from(vec![0]), Bytes::from(vec![1; 32])]);
     let bad_flags = alloy_rlp::encode(vec![Bytes::from(vec![0x70]), Bytes::from(vec![1])]);
-    for bad in [
-        vec![],
-        vec![0x01],
-        vec![0xc0],
-        long_path,
-        empty_extension,
-        bad_flags,
-    ] {
+    for bad in [vec![], vec![0x01], vec![0xc0], long_path, empty_extension, bad_flags] {
         let result = WitnessState::new(vec![Bytes::from(bad.clone())], [], B256::ZERO);
-        assert!(
-            matches!(result, Err(WitnessError::Node { index: 0, .. })),
-            "{bad:?}"
-        );
+        assert!(matches!(result, Err(WitnessError::Node { index: 0, .. })), "{bad:?}");
     }
 }
 
@@ -325,15 +255,9 @@ fn a_leaf_above_its_depth_is_an_error_not_a_panic() {
         wiped: false,
         storage: Vec::new(),
     };
-    let changes = StateChanges {
-        accounts: vec![created],
-        codes: Vec::new(),
-    };
+    let changes = StateChanges { accounts: vec![created], codes: Vec::new() };
     assert!(matches!(
         witness.post_state_root(&changes),
-        Err(WitnessError::Trie {
-            error: TrieError::Malformed(_),
-            ..
-        })
+        Err(WitnessError::Trie { error: TrieError::Malformed(_), .. })
     ));
 }

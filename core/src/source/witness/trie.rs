@@ -49,11 +49,7 @@ pub(super) enum Node {
 impl Node {
     /// The trie with this root.
     pub(super) fn from_root(root: B256) -> Self {
-        if root == EMPTY_ROOT_HASH {
-            Self::Empty
-        } else {
-            Self::Hash(root)
-        }
+        if root == EMPTY_ROOT_HASH { Self::Empty } else { Self::Hash(root) }
     }
 
     /// Decodes one node.
@@ -78,9 +74,7 @@ impl Node {
                     }
                     Ok(Self::Branch(branch))
                 }
-                _ => Err(alloy_rlp::Error::Custom(
-                    "a trie node has neither 2 nor 17 items",
-                )),
+                _ => Err(alloy_rlp::Error::Custom("a trie node has neither 2 nor 17 items")),
             },
         }
     }
@@ -92,18 +86,14 @@ impl Node {
             return Err(alloy_rlp::Error::Custom("a trie node's path is empty"));
         };
         if packed.len() * 2 + usize::from(flags >> 4 & 1) > KEY_NIBBLES {
-            return Err(alloy_rlp::Error::Custom(
-                "a trie node's path is longer than a key",
-            ));
+            return Err(alloy_rlp::Error::Custom("a trie node's path is longer than a key"));
         }
         let mut nibbles = Nibbles::new();
         match flags >> 4 {
             1 | 3 => nibbles.push_unchecked(flags & 0x0f),
             0 | 2 if flags & 0x0f == 0 => {}
             _ => {
-                return Err(alloy_rlp::Error::Custom(
-                    "a trie node's path has unknown flags",
-                ));
+                return Err(alloy_rlp::Error::Custom("a trie node's path has unknown flags"));
             }
         }
         nibbles.extend(&Nibbles::unpack(packed));
@@ -118,9 +108,7 @@ impl Node {
             child @ (Self::Hash(_) | Self::Branch(_)) => {
                 Ok(Self::Extension(nibbles, Box::new(child)))
             }
-            _ => Err(alloy_rlp::Error::Custom(
-                "an extension's child is no branch",
-            )),
+            _ => Err(alloy_rlp::Error::Custom("an extension's child is no branch")),
         }
     }
 
@@ -141,9 +129,7 @@ impl Node {
             Self::Leaf(_, value) => see(Reference::Value(value)),
             Self::Extension(_, child) => child.for_each_reference(see),
             Self::Branch(children) => {
-                children
-                    .iter()
-                    .for_each(|child| child.for_each_reference(see));
+                children.iter().for_each(|child| child.for_each_reference(see));
             }
         }
     }
@@ -156,9 +142,7 @@ impl Node {
             _ => {
                 let mut rlp = Vec::new();
                 let reference = self.reference(&mut rlp);
-                reference
-                    .as_hash()
-                    .unwrap_or_else(|| keccak256(reference.as_slice()))
+                reference.as_hash().unwrap_or_else(|| keccak256(reference.as_slice()))
             }
         }
     }
@@ -277,11 +261,7 @@ impl Nodes {
                     return Ok(Node::Extension(path, Box::new(child)));
                 }
                 let (nibble, below) = step(&path.slice(shared..))?;
-                let old = if below.is_empty() {
-                    *child
-                } else {
-                    Node::Extension(below, child)
-                };
+                let old = if below.is_empty() { *child } else { Node::Extension(below, child) };
                 split(shared, (nibble, old), rest, value)?
             }
             Node::Branch(mut children) => {
@@ -314,9 +294,7 @@ impl Nodes {
 
     /// A branch with one child left becomes part of that child.
     fn collapse(&self, mut children: Box<[Node; 16]>) -> Result<Node, TrieError> {
-        let mut used = (0u8..)
-            .zip(children.iter())
-            .filter(|(_, child)| **child != Node::Empty);
+        let mut used = (0u8..).zip(children.iter()).filter(|(_, child)| **child != Node::Empty);
         let Some((nibble, _)) = used.next() else {
             return Ok(Node::Empty);
         };
@@ -335,9 +313,7 @@ impl Nodes {
 
 /// Splits off the first nibble.
 fn step(rest: &Nibbles) -> Result<(usize, Nibbles), TrieError> {
-    let nibble = rest
-        .first()
-        .ok_or(TrieError::Malformed("a path is longer than its key"))?;
+    let nibble = rest.first().ok_or(TrieError::Malformed("a path is longer than its key"))?;
     Ok((usize::from(nibble), rest.slice(1..)))
 }
 
@@ -353,11 +329,7 @@ fn split(
     let (nibble, below) = step(&rest.slice(shared..))?;
     children[nibble] = Node::Leaf(below, value);
     let branch = Node::Branch(children);
-    Ok(if shared == 0 {
-        branch
-    } else {
-        Node::Extension(rest.slice(..shared), Box::new(branch))
-    })
+    Ok(if shared == 0 { branch } else { Node::Extension(rest.slice(..shared), Box::new(branch)) })
 }
 
 /// Puts a path before a node.
