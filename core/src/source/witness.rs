@@ -90,17 +90,38 @@ impl WitnessState {
     }
 
     /// As [`Self::new`], for a witness that does not say which node is the root: it is the one
-    /// that no other node, and no account, refers to.
+    /// that no other node, and no account, refers to; where more than one is such a node, the one
+    /// under which all of `accounts` exist. Whether it is the parent's root is not known then; a
+    /// right [`Self::post_state_root`] shows it.
     ///
     /// # Errors
     /// Also [`WitnessError::Root`] where no node, or more than one, is such a node.
     pub fn with_found_root(
         nodes: Vec<Bytes>,
         codes: impl IntoIterator<Item = Bytes>,
+        accounts: &[Address],
     ) -> Result<Self, WitnessError> {
         let mut witness = Self::without_root(nodes, codes)?;
+        let mut roots = witness.unreferenced();
+        if roots.len() > 1 {
+            roots.retain(|root| {
+                witness.root = *root;
+                accounts.iter().all(|address| matches!(witness.account(*address), Ok(Some(_))))
+            });
+        }
+        match roots.as_slice() {
+            [root] => {
+                witness.root = *root;
+                Ok(witness)
+            }
+            _ => Err(WitnessError::Root { candidates: roots.len() }),
+        }
+    }
+
+    /// The nodes that no node and no account refers to.
+    fn unreferenced(&self) -> Vec<B256> {
         let mut referred = B256Set::default();
-        for (_, node) in witness.nodes.iter() {
+        for (_, node) in self.nodes.iter() {
             node.for_each_reference(&mut |reference| match reference {
                 Reference::Node(hash) => {
                     referred.insert(hash);
@@ -112,21 +133,11 @@ impl WitnessState {
                 }
             });
         }
-        let mut roots = witness
-            .nodes
-            .iter()
+        let nodes = self.nodes.iter();
+        nodes
             .filter(|(hash, node)| **node != Node::Empty && !referred.contains(*hash))
-            .map(|(hash, _)| *hash);
-        let found = roots.next();
-        match (found, roots.count()) {
-            (Some(root), 0) => {
-                witness.root = root;
-                Ok(witness)
-            }
-            (found, others) => {
-                Err(WitnessError::Root { candidates: usize::from(found.is_some()) + others })
-            }
-        }
+            .map(|(hash, _)| *hash)
+            .collect()
     }
 
     fn without_root(

@@ -196,7 +196,7 @@ impl RecordedBlock {
         if let Some(parent) = &parent {
             agree("block.parentHash", block.header.parent_hash, parent.hash_slow())?;
         }
-        let state = Prestate::parse(&document, &block.header, parent.as_ref())?;
+        let state = Prestate::parse(&document, &block, parent.as_ref())?;
         let proofs = document.object("proofs")?.map(|from| Proofs::parse(&from)).transpose()?;
         Ok(Self { block, chain, config, state, complete, block_hash, ommer_hashes, parent, proofs })
     }

@@ -215,18 +215,24 @@ fn what_is_not_proved_is_an_error() {
 }
 
 #[test]
-fn the_root_is_found_where_it_is_the_only_one() {
+fn the_root_is_found_where_it_is_the_only_one_with_the_accounts() {
     let state = random_state(&mut Seeded(8), 50);
     let full = witness(&state, None);
-    let found = WitnessState::with_found_root(full.nodes().to_vec(), []).unwrap();
+    let found = WitnessState::with_found_root(full.nodes().to_vec(), [], &[]).unwrap();
     assert_eq!(found.root(), full.root());
+    let mut nodes = full.nodes().to_vec();
+    nodes.extend(witness(&random_state(&mut Seeded(9), 3), None).nodes().to_vec());
+    let found = WitnessState::with_found_root(nodes.clone(), [], &[address(40)]).unwrap();
+    assert_eq!(found.root(), full.root());
+    let ambiguous = WitnessState::with_found_root(nodes, [], &[address(0)]).unwrap_err();
+    assert_eq!(ambiguous, WitnessError::Root { candidates: 2 });
     let orphans = full.nodes()[1..].to_vec();
     assert!(matches!(
-        WitnessState::with_found_root(orphans, []),
+        WitnessState::with_found_root(orphans, [], &[]),
         Err(WitnessError::Root { candidates }) if candidates > 1
     ));
     assert_eq!(
-        WitnessState::with_found_root(Vec::new(), []).unwrap_err(),
+        WitnessState::with_found_root(Vec::new(), [], &[]).unwrap_err(),
         WitnessError::Root { candidates: 0 }
     );
 }

@@ -10,7 +10,10 @@ use super::{
 };
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
-use braid_core::source::{MemoryState, StateSource, WitnessState};
+use braid_core::{
+    Block,
+    source::{MemoryState, StateSource, WitnessState},
+};
 use revm::{bytecode::Bytecode, state::AccountInfo};
 use serde_json::{Map, Value, json};
 use std::str::FromStr;
@@ -53,7 +56,7 @@ impl Prestate {
     /// Reads `prestate` or `witness`, and `blockHashes`.
     pub(super) fn parse(
         document: &Fields<'_>,
-        block: &Header,
+        block: &Block,
         parent: Option<&Header>,
     ) -> Result<Self, Problem> {
         let mut state = if let Some(witness) = document.object("witness")? {
@@ -103,7 +106,7 @@ impl Prestate {
 fn parse_witness(
     document: &Fields<'_>,
     witness: &Fields<'_>,
-    block: &Header,
+    block: &Block,
     parent: Option<&Header>,
 ) -> Result<WitnessState, Problem> {
     let nodes: Vec<Bytes> = witness.values("state")?.ok_or_else(|| witness.missing("state"))?;
@@ -114,8 +117,9 @@ fn parse_witness(
             .ok_or(Problem::Malformed { key: path, expected: "the RLP of a header in hex" })
     })?;
     let ancestors = ancestors.unwrap_or_default();
-    let parent = parent
-        .or_else(|| ancestors.iter().find(|ancestor| ancestor.hash_slow() == block.parent_hash));
+    let parent = parent.or_else(|| {
+        ancestors.iter().find(|ancestor| ancestor.hash_slow() == block.header.parent_hash)
+    });
     let recorded = document.optional::<B256>("parentStateRoot")?;
     let proved = parent.map(|parent| parent.state_root);
     if let (Some(recorded), Some(computed)) = (recorded, proved)
@@ -125,7 +129,11 @@ fn parse_witness(
     }
     let mut state = match proved.or(recorded) {
         Some(root) => WitnessState::new(nodes, codes, root)?,
-        None => WitnessState::with_found_root(nodes, codes)?,
+        None => {
+            // Whoever pays for a transaction exists before the block.
+            let senders: Vec<_> = block.transactions.iter().map(|tx| tx.signer()).collect();
+            WitnessState::with_found_root(nodes, codes, &senders)?
+        }
     };
     ancestors.iter().for_each(|ancestor| state.insert_ancestor(ancestor));
     Ok(state)
