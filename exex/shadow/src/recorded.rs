@@ -20,6 +20,8 @@ mod fields;
 mod header;
 mod proofs;
 mod state;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use error::{Problem, RecordedError, TransactionProblem};
