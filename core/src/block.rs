@@ -4,11 +4,13 @@
 //! hands its own values over without conversion. [`Block::recover`] recovers all senders on the
 //! rayon pool; [`Block::with_senders`] takes them from a caller who knows them.
 
+use crate::chain::Chain;
 use alloy_consensus::{
     EthereumReceipt, EthereumTxEnvelope, Header, TxEip4844, TxType,
     transaction::{Recovered, SignerRecoverable},
 };
 use alloy_eips::{eip4895::Withdrawals, eip7928::BlockAccessList};
+use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{Address, B256};
 use alloy_rlp::Decodable;
 use rayon::prelude::*;
@@ -67,7 +69,7 @@ pub enum BlockError {
 }
 
 impl Block {
-    /// Decodes a block from its RLP and recovers its senders.
+    /// Decodes a block from its RLP and recovers its senders, by the rules from Homestead on.
     ///
     /// # Errors
     /// [`BlockError`] where the bytes are no block, or a signature is bad.
@@ -79,13 +81,45 @@ impl Block {
         Self::recover(block)
     }
 
-    /// Recovers every sender in parallel (25 to 35 microseconds of work each).
+    /// As [`Self::decode`], by the signature rules of `chain`.
+    ///
+    /// # Errors
+    /// As for [`Self::decode`].
+    pub fn decode_for(chain: &Chain, mut rlp: &[u8]) -> Result<Self, BlockError> {
+        let block = SignedBlock::decode(&mut rlp)?;
+        if !rlp.is_empty() {
+            return Err(BlockError::TrailingBytes(rlp.len()));
+        }
+        Self::recover_for(chain, block)
+    }
+
+    /// Recovers every sender in parallel (25 to 35 microseconds of work each), by the rules from
+    /// Homestead on (EIP-2: no signature with a high `s`).
     ///
     /// # Errors
     /// [`BlockError::Signature`] with the first transaction whose signature is bad.
     pub fn recover(block: SignedBlock) -> Result<Self, BlockError> {
+        Self::recover_by(block, |tx| tx.recover_signer().ok())
+    }
+
+    /// As [`Self::recover`], by the rules of `chain`: before Homestead a high `s` is valid too.
+    ///
+    /// # Errors
+    /// As for [`Self::recover`].
+    pub fn recover_for(chain: &Chain, block: SignedBlock) -> Result<Self, BlockError> {
+        if chain.rules(&block.header).is_homestead_active_at_block(block.header.number) {
+            Self::recover(block)
+        } else {
+            Self::recover_by(block, |tx| tx.recover_signer_unchecked().ok())
+        }
+    }
+
+    fn recover_by(
+        block: SignedBlock,
+        recover: impl Fn(&Transaction) -> Option<Address> + Send + Sync,
+    ) -> Result<Self, BlockError> {
         let senders: Vec<Option<Address>> =
-            block.body.transactions.par_iter().map(|tx| tx.recover_signer().ok()).collect();
+            block.body.transactions.par_iter().map(recover).collect();
         if let Some(index) = senders.iter().position(Option::is_none) {
             let hash = *block.body.transactions[index].tx_hash();
             return Err(BlockError::Signature { index, hash });

@@ -17,7 +17,7 @@ pub use database::{LockedDatabase, SyncDatabase};
 pub use memory::{MemoryState, UnknownAccount};
 pub use witness::{TrieError, WitnessError, WitnessState};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::{
     Database,
     bytecode::Bytecode,
@@ -62,6 +62,12 @@ pub trait StateReader {
     /// # Errors
     /// As for [`Self::account`]; also where the hash is unknown.
     fn block_hash(&mut self, number: u64) -> Result<B256, SourceError>;
+}
+
+/// A code as the state holds it. What only looks like a delegation (EIP-7702) is plain code: chains
+/// hold such codes from before London.
+pub fn decode_code(code: Bytes) -> Bytecode {
+    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
 }
 
 /// Lets any revm consumer, the stock executor for one, read through a [`StateReader`].

@@ -15,7 +15,7 @@ mod tests;
 
 pub use trie::TrieError;
 
-use super::{Location, SourceError, StateReader, StateSource};
+use super::{Location, SourceError, StateReader, StateSource, decode_code};
 use crate::outcome::{AccountChange, StateChanges};
 use alloy_consensus::Header;
 use alloy_primitives::{
@@ -146,7 +146,7 @@ impl WitnessState {
     ) -> Result<Self, WitnessError> {
         let nodes =
             Nodes::decode(&rlp).map_err(|(index, error)| WitnessError::Node { index, error })?;
-        let codes = codes.into_iter().map(|code| (keccak256(&code), bytecode(code))).collect();
+        let codes = codes.into_iter().map(|code| (keccak256(&code), decode_code(code))).collect();
         Ok(Self { root: EMPTY_ROOT_HASH, nodes, rlp, codes, block_hashes: HashMap::default() })
     }
 
@@ -286,11 +286,6 @@ impl WitnessState {
 /// The key of a slot in its account's trie.
 fn slot_key(slot: U256) -> B256 {
     keccak256(slot.to_be_bytes::<32>())
-}
-
-/// Any code that a chain may hold; what only looks like a delegation is plain code.
-fn bytecode(code: Bytes) -> Bytecode {
-    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
 }
 
 impl StateSource for WitnessState {
