@@ -32,13 +32,13 @@ use alloy_consensus::{
     BlockBody, Header,
     constants::EMPTY_OMMER_ROOT_HASH,
     proofs::{calculate_ommers_root, calculate_transaction_root, calculate_withdrawals_root},
-    transaction::SignerRecoverable,
 };
-use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{Address, B256};
-use braid_core::{Block, Chain, Transaction, block::SignedBlock};
+use braid_core::{
+    Block, Chain, Transaction,
+    block::{BlockError, SignedBlock},
+};
 use fields::Fields;
-use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use std::{
     fs::{self, File},
@@ -312,9 +312,7 @@ fn parse_block(from: &Fields<'_>, chain: &Chain) -> Result<(Option<B256>, Block)
     })?;
     let (transactions, recorded): (Vec<Transaction>, Vec<Option<Address>>) =
         parsed.ok_or_else(|| from.missing("transactions"))?.into_iter().unzip();
-    let senders = recover(&transactions, &recorded, chain, &header)?;
     let root = calculate_transaction_root(&transactions);
-    agree("block.transactionsRoot", header.transactions_root, root)?;
     let withdrawals = match (header.withdrawals_root, header::parse_withdrawals(from)?) {
         (Some(root), Some(list)) => {
             agree("block.withdrawalsRoot", root, calculate_withdrawals_root(&list))?;
@@ -329,38 +327,32 @@ fn parse_block(from: &Fields<'_>, chain: &Chain) -> Result<(Option<B256>, Block)
         agree("block.sha3Uncles", header.ommers_hash, calculate_ommers_root(ommers))?;
     }
     let body = BlockBody { transactions, ommers: ommers.unwrap_or_default(), withdrawals };
-    let block = Block::with_senders(SignedBlock { header, body }, senders)
-        .map_err(|_| from.malformed("transactions", "a list with one sender each"))?;
+    // A bad transaction is named before the root that it spoils.
+    let block = recover(chain, SignedBlock { header, body }, &recorded)?;
+    agree("block.transactionsRoot", block.header.transactions_root, root)?;
     Ok((hash, block))
 }
 
-/// Recovers the senders and compares them with the recorded ones. Before Homestead, signatures
-/// with a high `s` are valid too (EIP-2).
+/// Recovers the senders and compares them with the recorded ones.
 fn recover(
-    transactions: &[Transaction],
-    recorded: &[Option<Address>],
     chain: &Chain,
-    header: &Header,
-) -> Result<Vec<Address>, Problem> {
-    let homestead = chain.rules(header).is_homestead_active_at_block(header.number);
-    let recover = |(index, transaction): (usize, &Transaction)| {
-        let recovered = if homestead {
-            transaction.recover_signer()
-        } else {
-            transaction.recover_signer_unchecked()
-        };
-        let problem = match (recovered, recorded.get(index).copied().flatten()) {
-            (Err(_), _) => TransactionProblem::Signature,
-            (Ok(recovered), Some(recorded)) if recorded != recovered => {
-                TransactionProblem::Sender { recorded, recovered }
-            }
-            (Ok(recovered), _) => return Ok(recovered),
-        };
-        Err(Problem::Transaction { index, problem })
-    };
-    // Collected first, so that the lowest index is reported.
-    let senders: Vec<_> = transactions.par_iter().enumerate().map(recover).collect();
-    senders.into_iter().collect()
+    block: SignedBlock,
+    recorded: &[Option<Address>],
+) -> Result<Block, Problem> {
+    let block = Block::recover_for(chain, block).map_err(|error| match error {
+        BlockError::Signature { index, .. } => {
+            Problem::Transaction { index, problem: TransactionProblem::Signature }
+        }
+        error => Problem::Block(error),
+    })?;
+    for (index, (transaction, recorded)) in block.transactions.iter().zip(recorded).enumerate() {
+        let recovered = transaction.signer();
+        if let Some(recorded) = recorded.filter(|recorded| *recorded != recovered) {
+            let problem = TransactionProblem::Sender { recorded, recovered };
+            return Err(Problem::Transaction { index, problem });
+        }
+    }
+    Ok(block)
 }
 
 fn ommer_hashes(from: &Fields<'_>, block: &Block) -> Result<Vec<B256>, Problem> {

@@ -1,7 +1,7 @@
 //! What can be wrong with a recorded block.
 
 use alloy_primitives::{Address, B256};
-use braid_core::{chain::ChainError, source::WitnessError};
+use braid_core::{block::BlockError, chain::ChainError, source::WitnessError};
 use std::{fmt, io, path::PathBuf};
 
 /// A recorded block that could not be read or written: which file, and why.
@@ -84,6 +84,9 @@ pub enum Problem {
         /// What is wrong with it.
         problem: TransactionProblem,
     },
+    /// The block cannot be put together.
+    #[error("`block`: {0}")]
+    Block(#[source] BlockError),
     /// The chain is none of the known ones, and there is no `config`.
     #[error("chain id {0} is not known, and there is no `config`")]
     UnknownChain(u64),

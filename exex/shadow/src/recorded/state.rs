@@ -12,9 +12,9 @@ use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use braid_core::{
     Block,
-    source::{MemoryState, StateSource, WitnessState},
+    source::{MemoryState, StateSource, WitnessState, decode_code},
 };
-use revm::{bytecode::Bytecode, state::AccountInfo};
+use revm::state::AccountInfo;
 use serde_json::{Map, Value, json};
 use std::str::FromStr;
 
@@ -160,7 +160,7 @@ fn parse_accounts(accounts: &Fields<'_>) -> Result<MemoryState, Problem> {
             ..AccountInfo::default()
         };
         if let Some(code) = code {
-            state.insert_code(info.code_hash, bytecode(code));
+            state.insert_code(info.code_hash, decode_code(code));
         }
         state.insert_account(address, info.without_code());
         if let Some(slots) = from.object("storage")? {
@@ -174,11 +174,6 @@ fn parse_accounts(accounts: &Fields<'_>) -> Result<MemoryState, Problem> {
         }
     }
     Ok(state)
-}
-
-/// Any code that a chain may hold; what only looks like a delegation is plain code.
-fn bytecode(code: Bytes) -> Bytecode {
-    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
 }
 
 fn emit_accounts(state: &MemoryState) -> Value {
