@@ -194,7 +194,7 @@ impl WitnessState {
             .get(self.root, keccak256(address))
             .map_err(|error| WitnessError::Trie { location, error })?;
         value
-            .map(|value| alloy_rlp::decode_exact(value))
+            .map(alloy_rlp::decode_exact)
             .transpose()
             .map_err(|error| WitnessError::Value { location, error })
     }
@@ -217,7 +217,7 @@ impl WitnessState {
             .get(root, slot_key(slot))
             .map_err(|error| WitnessError::Trie { location, error })?;
         value
-            .map(|value| alloy_rlp::decode_exact(value))
+            .map(alloy_rlp::decode_exact)
             .transpose()
             .map(Option::unwrap_or_default)
             .map_err(|error| WitnessError::Value { location, error })

@@ -267,3 +267,34 @@ fn a_leaf_above_its_depth_is_an_error_not_a_panic() {
         Err(WitnessError::Trie { error: TrieError::Malformed(_), .. })
     ));
 }
+
+#[test]
+fn damaged_nodes_never_panic() {
+    let mut rng = Seeded(77);
+    let mut state = random_state(&mut rng, 30);
+    let full = witness(&state, None);
+    let changes = random_changes(&mut rng, &mut state, 30);
+    let (mut refused, mut failed) = (0, 0);
+    for _ in 0..4000 {
+        let mut nodes = full.nodes().to_vec();
+        let index = rng.below(nodes.len() as u64) as usize;
+        let mut bytes = nodes[index].to_vec();
+        let at = rng.below(bytes.len().min(12) as u64) as usize;
+        bytes[at] = rng.next() as u8;
+        if rng.below(4) == 0 {
+            bytes.truncate(at);
+        }
+        let root = keccak256(&bytes);
+        nodes[index] = bytes.into();
+        let Ok(damaged) = WitnessState::new(nodes, [], root) else {
+            refused += 1;
+            continue;
+        };
+        for n in 0..30 {
+            let _ = damaged.account(address(n));
+            let _ = damaged.slot(root, address(n), U256::from(n));
+        }
+        failed += usize::from(damaged.post_state_root(&changes).is_err());
+    }
+    assert!(refused > 0 && failed > 0, "{refused} refused, {failed} failed");
+}
