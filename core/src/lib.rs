@@ -6,6 +6,7 @@ pub mod engine;
 pub mod error;
 mod genesis;
 pub mod outcome;
+mod pool;
 mod receipts;
 pub mod sequential;
 pub mod source;

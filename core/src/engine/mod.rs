@@ -1,6 +1,49 @@
-//! The parallel engine.
+//! The parallel engine: speculate ahead, validate by value in order, commit.
+//!
+//! Actors: the caller of [`Engine::execute`], who is worker 0; the pool's threads; the holder of
+//! the commit token, who is whichever worker finds the head ready.
+//!
+//! Invariants:
+//! 1. The committed prefix is contiguous: when transaction `i` is the head, committed state is
+//!    exactly its pre-state.
+//! 2. A speculative result is used only after each of its reads was compared, by stamp and then by
+//!    value, with committed state, in order. Nothing else guards correctness.
+//! 3. A head that fails the comparison is executed at once on committed state, by the token's
+//!    holder. Only such a run's error is the block's error.
+//!
+//! Proof that the result is the sequential one, by induction over the committed prefix. Let
+//! committed state equal the sequential pre-state of `i`. A transaction's execution is a function
+//! of its environment and of the answers to its reads. If every logged read equals committed state,
+//! the speculative execution got the very answers that the sequential one gets, so its result and
+//! writes are the same. If one differs, `i` is executed on committed state itself. Either way its
+//! writes, then its reward, are committed, and committed state is the pre-state of `i + 1`.
+//! Each step commits one transaction and needs no other worker, so the block ends.
 
-use crate::{Block, Chain, ExecuteError, Outcome, OutputKind, StateSource, sequential::execute_stock};
+mod arena;
+mod block;
+mod commit;
+pub(crate) mod evm;
+mod ledger;
+mod limits;
+mod output;
+mod record;
+mod run;
+mod schedule;
+mod tables;
+mod view;
+
+pub use limits::{CancelToken, Limits};
+
+use crate::{
+    Block, Chain, ExecuteError, Outcome, OutputKind, StateSource, pool::Pool,
+    sequential::execute_bare,
+};
+use parking_lot::Mutex;
+use tables::Tables;
+
+/// Blocks with fewer transactions run on the calling thread, without speculation: waking a worker
+/// costs as much as a few transactions.
+const INLINE_TRANSACTIONS: usize = 4;
 
 /// How an [`Engine`] works. None of it changes a result.
 #[derive(Debug, Clone)]
@@ -20,28 +63,73 @@ impl Default for Options {
     }
 }
 
-/// Executes blocks in parallel. Keeps its threads between blocks.
-#[derive(Debug)]
+/// Executes blocks in parallel. Keeps its threads and its memory between blocks. One block at a
+/// time: concurrent callers take turns.
 pub struct Engine {
     options: Options,
+    inner: Mutex<Inner>,
+}
+
+/// What is kept between blocks.
+struct Inner {
+    pool: Pool,
+    tables: Tables,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl Engine {
-    /// Starts an engine.
+    /// Starts an engine and its threads.
     pub fn new(options: Options) -> Self {
-        Self { options }
+        let pool = Pool::new(options.threads.max(1) - 1);
+        Self { options, inner: Mutex::new(Inner { pool, tables: Tables::new() }) }
     }
 
-    /// Executes one block.
+    /// The options it was started with.
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Executes one block on its parent state. Blocks until it is done.
     ///
     /// # Errors
-    /// As sequential execution.
+    /// [`ExecuteError::Invalid`] with the index and error that sequential execution gives;
+    /// [`ExecuteError::Host`] where no verdict could be reached.
     pub fn execute(
         &self,
         chain: &Chain,
         block: &Block,
         source: &dyn StateSource,
     ) -> Result<Outcome, ExecuteError> {
-        execute_stock(chain, block, source, self.options.output)
+        self.execute_within(chain, block, source, &Limits::default())
+    }
+
+    /// As [`Self::execute`], but gives up when a limit is reached.
+    ///
+    /// # Errors
+    /// As [`Self::execute`]; [`crate::HostError::Cancelled`] or
+    /// [`crate::HostError::DeadlineExceeded`] at a limit.
+    pub fn execute_within(
+        &self,
+        chain: &Chain,
+        block: &Block,
+        source: &dyn StateSource,
+        limits: &Limits,
+    ) -> Result<Outcome, ExecuteError> {
+        let small = block.transactions.len() < INLINE_TRANSACTIONS;
+        let limited = limits.cancel.is_some() || limits.deadline.is_some();
+        if !self.options.forced && !limited && (small || self.options.threads <= 1) {
+            return execute_bare(chain, block, source, self.options.output);
+        }
+        let mut inner = self.inner.lock();
+        let Inner { pool, tables } = &mut *inner;
+        let outcome =
+            block::Job { chain, block, source, limits, options: &self.options }.run(pool, tables);
+        tables.reset();
+        outcome
     }
 }

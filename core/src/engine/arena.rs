@@ -1,0 +1,72 @@
+//! An append-only table of cells with stable indices, shared without a lock.
+//!
+//! Invariant: a cell never moves, so an index handed out once stays valid until [`Arena::reset`],
+//! which needs exclusive access.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+/// Cells in the first segment; each further segment doubles the table.
+const FIRST: usize = 256;
+/// Segments: enough for 2^32 cells.
+const SEGMENTS: usize = 25;
+
+pub(crate) struct Arena<T> {
+    segments: [OnceLock<Box<[T]>>; SEGMENTS],
+    len: AtomicU32,
+}
+
+impl<T: Default> Arena<T> {
+    pub(crate) fn new() -> Self {
+        Self { segments: std::array::from_fn(|_| OnceLock::new()), len: AtomicU32::new(0) }
+    }
+
+    /// Takes the next cell; its content is a default one, or what `reset` left in it.
+    pub(crate) fn push(&self) -> u32 {
+        let id = self.len.fetch_add(1, Ordering::Relaxed);
+        let (segment, _) = Self::place(id);
+        let size = if segment == 0 { FIRST } else { FIRST << (segment - 1) };
+        self.segments[segment].get_or_init(|| (0..size).map(|_| T::default()).collect());
+        id
+    }
+
+    pub(crate) fn get(&self, id: u32) -> &T {
+        let (segment, offset) = Self::place(id);
+        // `push` filled the segment before it handed the index out; a second `get_or_init` keeps
+        // this total without a panic.
+        let size = if segment == 0 { FIRST } else { FIRST << (segment - 1) };
+        let cells =
+            self.segments[segment].get_or_init(|| (0..size).map(|_| T::default()).collect());
+        &cells[offset]
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Clears every used cell and forgets all indices.
+    pub(crate) fn reset(&mut self, clear: impl Fn(&mut T)) {
+        let len = std::mem::replace(self.len.get_mut(), 0);
+        let mut left = len as usize;
+        for segment in &mut self.segments {
+            let Some(cells) = segment.get_mut() else { break };
+            let used = left.min(cells.len());
+            cells[..used].iter_mut().for_each(&clear);
+            left -= used;
+            if left == 0 {
+                break;
+            }
+        }
+    }
+
+    const fn place(id: u32) -> (usize, usize) {
+        let id = id as usize;
+        if id < FIRST {
+            return (0, id);
+        }
+        let segment = (id / FIRST).ilog2() as usize + 1;
+        (segment, id - (FIRST << (segment - 1)))
+    }
+}
