@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Differential, fault and schedule tests of braid; see `tests/`.

@@ -36,6 +36,9 @@ pub(crate) struct Committer<'b> {
     pub(crate) regular_gas: u64,
     pub(crate) state_gas: u64,
     pub(crate) blob_gas: u64,
+    /// Set while a transaction is being committed: a panic in there leaves it set, and the next
+    /// holder of the token knows that committed state is torn.
+    pub(crate) torn: bool,
     /// The block's verdict or the host's failure, once there is one.
     pub(crate) failure: Option<ExecuteError>,
 }
@@ -58,6 +61,7 @@ impl<'b> Committer<'b> {
             regular_gas: 0,
             state_gas: 0,
             blob_gas: 0,
+            torn: false,
             failure: None,
         }
     }

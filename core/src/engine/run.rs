@@ -215,6 +215,10 @@ impl<'b> Run<'b> {
     ) {
         loop {
             let index = self.schedule.head();
+            if committer.torn {
+                let message = format!("a panic while transaction {index} was being committed");
+                return self.fail(committer, HostError::Internal(message).into());
+            }
             if committer.failure.is_some() || !self.schedule.is_ready(index) {
                 return;
             }
@@ -224,10 +228,7 @@ impl<'b> Run<'b> {
             let record = self.records[index].lock().take();
             match record {
                 Some(record) if committer.is_valid(&record.reads) => {
-                    self.accept(worker, committer, index, SPECULATIVE, record);
-                    if committer.failure.is_none() {
-                        self.schedule.advance(index, false);
-                    }
+                    self.accept(worker, committer, (index, SPECULATIVE, false), record);
                 }
                 record => {
                     if let Some(record) = record {
@@ -257,10 +258,7 @@ impl<'b> Run<'b> {
         }
         match self.attempt(worker, index) {
             Ok(Ok(record)) => {
-                self.accept(worker, committer, index, IN_ORDER, record);
-                if committer.failure.is_none() {
-                    self.schedule.advance(index, failed);
-                }
+                self.accept(worker, committer, (index, IN_ORDER, failed), record);
             }
             Ok(Err(error)) => {
                 let error = self.verdict(index, error);
@@ -278,8 +276,7 @@ impl<'b> Run<'b> {
         &self,
         worker: &mut Worker<'b>,
         committer: &mut MutexGuard<'_, Committer<'b>>,
-        index: usize,
-        incarnation: u8,
+        (index, incarnation, failed): (usize, u8, bool),
         mut record: Box<Record>,
     ) {
         if incarnation == SPECULATIVE
@@ -288,8 +285,11 @@ impl<'b> Run<'b> {
             return self.fail(committer, error.into());
         }
         let stamp = Stamp::new(position(index), incarnation);
+        committer.torn = true;
         committer.commit(index, stamp, incarnation == SPECULATIVE, &mut record);
         recycle(worker, record);
+        self.schedule.advance(index, failed);
+        committer.torn = false;
     }
 
     fn withdraw(&self, index: usize, record: &Record) {

@@ -23,6 +23,8 @@ const MAX_DEFERRED: usize = 64;
 /// Failed validations among this many commits that make the scheduler back off.
 const PROBE: usize = 8;
 const PROBE_FAILURES: usize = 4;
+/// The longest pause, in transactions: a block's conflicts may end.
+const MAX_PAUSE: usize = 128;
 
 /// The life of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +132,7 @@ impl Schedule {
         if back_off.commits >= PROBE {
             if back_off.failures >= PROBE_FAILURES {
                 self.serial_until.store(index + 1 + back_off.pause, Ordering::Relaxed);
-                back_off.pause *= 2;
+                back_off.pause = (back_off.pause * 2).min(MAX_PAUSE);
             }
             back_off.commits = 0;
             back_off.failures = 0;
