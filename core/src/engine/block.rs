@@ -2,38 +2,27 @@
 
 use super::{
     Limits, Options,
-    commit::{CanonicalState, Committer},
+    commit::Committer,
     ledger::Ledger,
     output,
-    run::{Counters, Run, panic_message, position},
+    run::{Counters, Run, position},
     schedule::Schedule,
     tables::Tables,
     view::{View, ViewError},
 };
 use crate::{
-    block::{Block, Receipt},
-    chain::{Chain, Rules},
-    error::{ExecuteError, HostError, SourceError},
-    outcome::{Outcome, OutputKind, StateOutput, Statistics},
+    block::Block,
+    chain::Chain,
+    error::{ExecuteError, HostError},
+    outcome::{Outcome, Statistics},
     pool::Pool,
-    receipts::PlainReceipts,
-    sequential::execution_context,
     source::StateSource,
+    tally::{self, CanonicalState, Tally, panic_message},
 };
-use alloy_evm::{
-    EvmEnv, EvmFactory, ToTxEnv,
-    block::{BlockExecutionError, BlockExecutionResult, BlockExecutor},
-    eth::{EthBlockExecutor, EthEvmFactory},
-};
+use alloy_evm::{EvmEnv, ToTxEnv};
 use parking_lot::Mutex;
 use rayon::prelude::*;
-use revm::{
-    Database,
-    context::TxEnv,
-    database::{State, states::bundle_state::BundleRetention},
-    primitives::hardfork::SpecId,
-    state::bal::Bal,
-};
+use revm::{Database, context::TxEnv};
 use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -62,58 +51,29 @@ impl Job<'_> {
         let rules = self.chain.rules(&self.block.header);
         let env = rules.evm_env(&self.block.header);
         let stop = AtomicBool::new(false);
-        let mut canonical = self.canonical(&rules);
+        let mut canonical = tally::canonical(&rules, self.block, self.options.output);
         let shared: &Tables = tables;
         let mut view = View::new(shared, self.source, &stop);
-        if env.cfg_env.spec.is_enabled_in(SpecId::CANCUN) {
-            self.before(&rules, &env, &mut view, canonical.as_mut())?;
-        }
+        let failure = RefCell::new(None);
+        let ledger = Ledger::new(&mut view, canonical.as_mut(), 0, &failure);
+        tally::start(&rules, self.block, &env, ledger, &failure)?;
         if !self.block.transactions.is_empty() {
             // The beneficiary's reward is added to what is known of it, so it must be known.
             view.basic(env.block_env.beneficiary).map_err(host)?;
         }
         let txs = environments(self.block);
-        let (committer, mut statistics) =
+        let (committer, statistics) =
             self.transactions(pool, shared, &env, &txs, &stop, canonical)?;
-        let Committer { mut canonical, receipts, cumulative_gas, .. } = committer;
-        let gas = Gas {
-            cumulative: cumulative_gas,
-            regular: committer.regular_gas,
-            state: committer.state_gas,
-            blob: committer.blob_gas,
-        };
-        let result = self.after(&rules, &env, &mut view, canonical.as_mut(), receipts, gas)?;
-        drop(view);
-        statistics.workers = statistics.workers.max(1);
-        Ok(self.outcome(tables, canonical, result, statistics))
-    }
-
-    fn canonical(&self, rules: &Rules<'_>) -> Option<CanonicalState> {
-        let list = rules.has_access_list(&self.block.header);
-        let bundle = self.options.output == OutputKind::Bundle;
-        let builder = State::builder().with_bundle_update();
-        match (list, bundle) {
-            (true, _) => Some(builder.with_bal_builder().build()),
-            (false, true) => Some(builder.build()),
-            (false, false) => None,
+        let Committer { mut canonical, tally, .. } = committer;
+        if let Some(canonical) = &mut canonical {
+            canonical.bump_bal_index();
         }
-    }
-
-    /// Pre-block system calls.
-    fn before(
-        &self,
-        rules: &Rules<'_>,
-        env: &EvmEnv,
-        view: &mut View<'_>,
-        canonical: Option<&mut CanonicalState>,
-    ) -> Result<(), ExecuteError> {
-        let failure = RefCell::new(None);
-        let ledger = Ledger::new(view, canonical, 0, &failure);
-        let evm = EthEvmFactory::default().create_evm(ledger, env.clone());
-        let context = execution_context(self.block);
-        let mut executor = EthBlockExecutor::new(evm, context, rules, PlainReceipts);
-        let result = guarded(|| executor.apply_pre_execution_changes())?;
-        verdict(&failure, result)
+        let end = position(self.block.transactions.len());
+        let ledger = Ledger::new(&mut view, canonical.as_mut(), end, &failure);
+        let result = tally.finish(&rules, ledger, &failure)?;
+        drop(view);
+        let flat = || output::flat(tables);
+        Ok(tally::outcome(self.options.output, canonical, result, statistics, flat))
     }
 
     /// All transactions, by all workers.
@@ -136,7 +96,7 @@ impl Job<'_> {
             schedule: Schedule::new(self.block),
             records: txs.iter().map(|_| Mutex::new(None)).collect(),
             keep_state: canonical.is_some(),
-            committer: Mutex::new(Committer::new(tables, self.block, env, canonical)),
+            committer: Mutex::new(Committer::new(tables, Tally::new(self.block, env), canonical)),
             stop,
             counters: Counters::default(),
             forced: self.options.forced,
@@ -169,72 +129,6 @@ impl Job<'_> {
         }
         Ok((committer, statistics))
     }
-
-    /// Requests, withdrawals, rewards, the DAO fork.
-    fn after(
-        &self,
-        rules: &Rules<'_>,
-        env: &EvmEnv,
-        view: &mut View<'_>,
-        mut canonical: Option<&mut CanonicalState>,
-        receipts: Vec<Receipt>,
-        gas: Gas,
-    ) -> Result<BlockExecutionResult<Receipt>, ExecuteError> {
-        if let Some(canonical) = &mut canonical {
-            canonical.bump_bal_index();
-        }
-        let failure = RefCell::new(None);
-        let end = position(self.block.transactions.len());
-        let ledger = Ledger::new(view, canonical, end, &failure);
-        let evm = EthEvmFactory::default().create_evm(ledger, env.clone());
-        let context = execution_context(self.block);
-        let mut executor = EthBlockExecutor::new(evm, context, rules, PlainReceipts);
-        executor.receipts = receipts;
-        executor.cumulative_tx_gas_used = gas.cumulative;
-        executor.block_regular_gas_used = gas.regular;
-        executor.block_state_gas_used = gas.state;
-        executor.blob_gas_used = gas.blob;
-        let result = guarded(|| executor.finish())?;
-        verdict(&failure, result.map(|(_, result)| result))
-    }
-
-    fn outcome(
-        &self,
-        tables: &mut Tables,
-        canonical: Option<CanonicalState>,
-        result: BlockExecutionResult<Receipt>,
-        statistics: Statistics,
-    ) -> Outcome {
-        let mut canonical = canonical;
-        let access_list = canonical
-            .as_mut()
-            .and_then(|state| state.bal_state.bal_builder.take())
-            .map(Bal::into_alloy_bal);
-        let state = match (self.options.output, canonical) {
-            (OutputKind::Bundle, Some(mut state)) => {
-                state.merge_transitions(BundleRetention::Reverts);
-                StateOutput::Bundle(Box::new(state.take_bundle()))
-            }
-            _ => StateOutput::Flat(output::flat(tables)),
-        };
-        Outcome {
-            receipts: result.receipts,
-            gas_used: result.gas_used,
-            blob_gas_used: result.blob_gas_used,
-            requests: result.requests,
-            state,
-            access_list,
-            statistics,
-        }
-    }
-}
-
-/// Gas counters of the transactions.
-struct Gas {
-    cumulative: u64,
-    regular: u64,
-    state: u64,
-    blob: u64,
 }
 
 fn host(error: ViewError) -> ExecuteError {
@@ -244,28 +138,7 @@ fn host(error: ViewError) -> ExecuteError {
     }
 }
 
-/// Tells a failed read, which alloy-evm reports as the block's fault in some places, from a
-/// verdict.
-fn verdict<T>(
-    failure: &RefCell<Option<SourceError>>,
-    result: Result<T, BlockExecutionError>,
-) -> Result<T, ExecuteError> {
-    match failure.borrow_mut().take() {
-        Some(error) => Err(HostError::Source(error).into()),
-        None => result.map_err(|error| ExecuteError::from_alloy(None, error)),
-    }
-}
-
-/// Runs a block-level rule; a panic in it is the host's failure.
-fn guarded<T>(
-    rule: impl FnOnce() -> Result<T, BlockExecutionError>,
-) -> Result<Result<T, BlockExecutionError>, ExecuteError> {
-    catch_unwind(AssertUnwindSafe(rule)).map_err(|panic| {
-        HostError::Panic { index: None, message: panic_message(&*panic) }.into()
-    })
-}
-
-fn environments(block: &Block) -> Vec<TxEnv> {
+pub(crate) fn environments(block: &Block) -> Vec<TxEnv> {
     if block.transactions.len() < PARALLEL_ENVIRONMENTS {
         return block.transactions.iter().map(ToTxEnv::to_tx_env).collect();
     }

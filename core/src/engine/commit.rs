@@ -9,33 +9,19 @@ use super::{
     tables::{AccountValue, Stamp, Tables},
     view::{AccountRead, ReadSet, SlotRead},
 };
-use crate::{block::{Block, Receipt}, error::{ExecuteError, InvalidBlock}};
-use alloy_consensus::Transaction as _;
-use alloy_evm::{EvmEnv, block::BlockValidationError};
-use alloy_primitives::{Address, U256, map::AddressMap};
-use revm::{
-    DatabaseCommit,
-    database::{EmptyDB, State},
-    primitives::hardfork::SpecId,
-    state::{Account, AccountInfo, EvmState, TransactionId},
+use crate::{
+    error::ExecuteError,
+    tally::{CanonicalState, Tally, touch_beneficiary},
 };
-
-/// revm's own state, fed with every committed transaction, where a bundle or an access list is
-/// wanted. It never reads: each account carries what it was before.
-pub(crate) type CanonicalState = State<EmptyDB>;
+use alloy_primitives::U256;
+use revm::{DatabaseCommit, context::result::ExecutionResult, state::AccountInfo};
 
 /// What the token's holder works on.
 pub(crate) struct Committer<'b> {
     pub(crate) tables: &'b Tables,
-    block: &'b Block,
-    env: &'b EvmEnv,
+    pub(crate) tally: Tally<'b>,
     beneficiary: u32,
     pub(crate) canonical: Option<CanonicalState>,
-    pub(crate) receipts: Vec<Receipt>,
-    pub(crate) cumulative_gas: u64,
-    pub(crate) regular_gas: u64,
-    pub(crate) state_gas: u64,
-    pub(crate) blob_gas: u64,
     /// Set while a transaction is being committed: a panic in there leaves it set, and the next
     /// holder of the token knows that committed state is torn.
     pub(crate) torn: bool,
@@ -46,44 +32,11 @@ pub(crate) struct Committer<'b> {
 impl<'b> Committer<'b> {
     pub(crate) fn new(
         tables: &'b Tables,
-        block: &'b Block,
-        env: &'b EvmEnv,
+        tally: Tally<'b>,
         canonical: Option<CanonicalState>,
     ) -> Self {
-        Self {
-            tables,
-            block,
-            env,
-            beneficiary: tables.account_id(&env.block_env.beneficiary),
-            canonical,
-            receipts: Vec::with_capacity(block.transactions.len()),
-            cumulative_gas: 0,
-            regular_gas: 0,
-            state_gas: 0,
-            blob_gas: 0,
-            torn: false,
-            failure: None,
-        }
-    }
-
-    /// The check that alloy-evm's block executor makes before each transaction.
-    pub(crate) fn admit(&self, index: usize) -> Result<(), InvalidBlock> {
-        let used = if self.env.cfg_env.enable_amsterdam_eip8037 {
-            self.regular_gas
-        } else {
-            self.cumulative_gas
-        };
-        let available = self.env.block_env.gas_limit.saturating_sub(used);
-        let limit = self.block.transactions[index].gas_limit();
-        let capped = self.env.cfg_env.tx_gas_limit_cap.map_or(limit, |cap| limit.min(cap));
-        if capped <= available {
-            return Ok(());
-        }
-        let error = BlockValidationError::TransactionGasLimitMoreThanAvailableBlockGas {
-            transaction_gas_limit: limit,
-            block_available_gas: available,
-        };
-        Err(InvalidBlock { index: Some(index), error })
+        let beneficiary = tables.account_id(&tally.env.block_env.beneficiary);
+        Self { tables, tally, beneficiary, canonical, torn: false, failure: None }
     }
 
     /// Whether everything the execution read is what committed state says now.
@@ -153,40 +106,12 @@ impl<'b> Committer<'b> {
             canonical.bump_bal_index();
             let mut state = record.state.take().unwrap_or_default();
             if let Some((before, after)) = paid {
-                let beneficiary = self.env.block_env.beneficiary;
-                touch_beneficiary(&mut state, beneficiary, before, after, self.env.cfg_env.spec);
+                let beneficiary = self.tally.env.block_env.beneficiary;
+                touch_beneficiary(&mut state, beneficiary, before, after, self.tally.eip161());
             }
             canonical.commit(state);
         }
-        self.receipt(index, record);
-    }
-
-    fn receipt(&mut self, index: usize, record: &mut Record) {
-        let result = &mut record.result;
-        let gas = *result.gas();
-        self.cumulative_gas += gas.tx_gas_used();
-        self.regular_gas += gas.block_regular_gas_used();
-        self.state_gas += gas.block_state_gas_used();
-        let tx = &self.block.transactions[index];
-        if self.env.cfg_env.spec.is_enabled_in(SpecId::CANCUN) {
-            self.blob_gas = self.blob_gas.saturating_add(tx.blob_gas_used().unwrap_or_default());
-        }
-        let success = result.is_success();
-        let logs = std::mem::replace(
-            result,
-            revm::context::result::ExecutionResult::Revert {
-                gas,
-                logs: Vec::new(),
-                output: alloy_primitives::Bytes::new(),
-            },
-        )
-        .into_logs();
-        self.receipts.push(Receipt {
-            tx_type: tx.tx_type(),
-            success,
-            cumulative_gas_used: self.cumulative_gas,
-            logs,
-        });
+        self.tally.receipt(index, take_result(record));
     }
 
     /// Adds a deferred reward to the committed beneficiary. A zero reward touches the account: it
@@ -203,8 +128,7 @@ impl<'b> Committer<'b> {
         let mut info = before.info.clone().unwrap_or_default();
         info.balance = info.balance.saturating_add(reward);
         let after = info.clone();
-        let eip161 = self.env.cfg_env.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
-        let value = if info.is_empty() && eip161 {
+        let value = if info.is_empty() && self.tally.eip161() {
             let gone = before.info.is_some();
             gone.then(|| AccountValue { info: None, wiped: stamp.position(), storage_known: true })
         } else if before.info.as_ref() == Some(&info) {
@@ -221,29 +145,9 @@ impl<'b> Committer<'b> {
     }
 }
 
-/// The account that revm's journal would hold, had the reward been paid through it.
-fn touch_beneficiary(
-    state: &mut EvmState,
-    address: Address,
-    before: Option<AccountInfo>,
-    after: AccountInfo,
-    spec: SpecId,
-) {
-    let missing = before.is_none();
-    let mut account = match before {
-        Some(info) => Account::from(info),
-        None => Account::new_not_existing(TransactionId::ZERO),
-    };
-    account.info = after;
-    account.mark_touch();
-    if account.is_empty() && !spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
-        // As `JournalInner::finalize` does before EIP-161.
-        if missing {
-            account.mark_created();
-        } else {
-            account.unmark_touch();
-        }
-    }
-    let state: &mut AddressMap<Account> = state;
-    state.insert(address, account);
+/// Leaves a result without logs behind, so that the record's buffers can be used again.
+fn take_result(record: &mut Record) -> ExecutionResult {
+    let gas = *record.result.gas();
+    let spent = ExecutionResult::Revert { gas, logs: Vec::new(), output: Default::default() };
+    std::mem::replace(&mut record.result, spent)
 }

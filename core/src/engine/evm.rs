@@ -50,6 +50,10 @@ impl<DB: Database> Runner<DB> {
         &mut self.evm.ctx.journaled_state.database
     }
 
+    pub(crate) fn into_db(self) -> DB {
+        self.evm.ctx.journaled_state.database
+    }
+
     /// Runs one transaction from a fresh journal.
     pub(crate) fn run(&mut self, tx: &TxEnv) -> Result<Executed, EVMError<DB::Error>> {
         self.evm.ctx.set_tx(tx.clone());

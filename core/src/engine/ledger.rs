@@ -4,12 +4,11 @@
 //! DAO fork as the position after the last transaction.
 
 use super::{
-    commit::CanonicalState,
     record::{WriteSet, drain},
     tables::{Position, Stamp},
     view::{ReadSet, View, ViewError},
 };
-use crate::error::SourceError;
+use crate::{error::SourceError, tally::CanonicalState};
 use alloy_primitives::{Address, B256, U256};
 use revm::{
     Database, DatabaseCommit,

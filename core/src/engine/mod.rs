@@ -20,7 +20,7 @@
 //! Each step commits one transaction and needs no other worker, so the block ends.
 
 mod arena;
-mod block;
+pub(crate) mod block;
 mod commit;
 pub(crate) mod evm;
 mod ledger;

@@ -21,6 +21,7 @@ use crate::{
     block::Block,
     error::{ExecuteError, HostError},
     source::StateSource,
+    tally::panic_message,
 };
 use alloy_evm::{EvmEnv, block::BlockExecutionError};
 use parking_lot::{Mutex, MutexGuard};
@@ -253,7 +254,7 @@ impl<'b> Run<'b> {
         if committer.failure.is_some() {
             return;
         }
-        if let Err(error) = committer.admit(index) {
+        if let Err(error) = committer.tally.admit(index) {
             return self.fail(committer, error.into());
         }
         match self.attempt(worker, index) {
@@ -280,7 +281,7 @@ impl<'b> Run<'b> {
         mut record: Box<Record>,
     ) {
         if incarnation == SPECULATIVE
-            && let Err(error) = committer.admit(index)
+            && let Err(error) = committer.tally.admit(index)
         {
             return self.fail(committer, error.into());
         }
@@ -333,13 +334,4 @@ fn pause(idle: u32) {
     } else {
         std::thread::sleep(NAP);
     }
-}
-
-/// The text of a panic, where it has one.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned())
 }

@@ -1,6 +1,9 @@
 //! The sequential references that every comparison is made against.
 
+mod bare;
+mod ledger;
 mod stock;
 
 pub(crate) use stock::execution_context;
-pub use stock::{execute_stock, execute_stock as execute_bare};
+pub use bare::execute_bare;
+pub use stock::execute_stock;

@@ -15,6 +15,7 @@
 //! `block`), [`RecordedBlock::ommers_known`] is false: the rewards of ommers cannot be paid then,
 //! and [`RecordedBlock::check_state`] checks nothing. Gas, receipts and bloom do not depend on them.
 
+mod ancestors;
 mod error;
 mod fields;
 mod header;
@@ -198,7 +199,13 @@ impl RecordedBlock {
         if let Some(parent) = &parent {
             agree("block.parentHash", block.header.parent_hash, parent.hash_slow())?;
         }
-        let state = Prestate::parse(&document, &block, parent.as_ref())?;
+        let mut state = Prestate::parse(&document, &block, parent.as_ref())?;
+        let recorded = state.block_hashes();
+        for (number, hash) in ancestors::known(chain.id(), block.header.number) {
+            if recorded.iter().all(|(known, _)| *known != number) {
+                state.insert_block_hash(number, hash);
+            }
+        }
         let proofs = document.object("proofs")?.map(|from| Proofs::parse(&from)).transpose()?;
         Ok(Self { block, chain, config, state, complete, block_hash, ommer_hashes, parent, proofs })
     }

@@ -38,27 +38,9 @@ fn find(folder: &str, number: u64) -> Option<PathBuf> {
     found
 }
 
-/// Hashes that Holesky blocks 2965790 to 2965792 read and that their witnesses lack. They stand in
-/// the input of transactions in the same blocks, which hand them to a contract that compares them
-/// with `BLOCKHASH`; the last one is that of another recorded block. With them, execution gives the headers' gas, receipts and state roots.
-const HOLESKY_HASHES: [(u64, B256); 4] = [
-    (2_965_783, b256!("42656879eab0bd677d580c1d529a61a24b01c6eb9aad2a4dc823a13c75e736ff")),
-    (2_965_784, b256!("460f545e9cf2df661ca1aae454d0dff3b6c107dfba91dfa26ca0b2dadc33251e")),
-    (2_965_785, b256!("ae8688ce91c151a66fae9d596798b602340b5edaa806613e838e749bd602da47")),
-    (2_965_788, b256!("c9896ddfe1a50ef039b2b0545554662c707009fc19e5224d77178af3308d838c")),
-];
-
-/// Reads a recorded block and adds the block hashes that its source left out.
+/// Reads a recorded block.
 fn read(path: &Path) -> RecordedBlock {
-    let mut record = RecordedBlock::read(path).unwrap_or_else(|error| panic!("{error}"));
-    if record.chain.id() == 17_000
-        && let Prestate::Witness(witness) = &mut record.state
-    {
-        for (number, hash) in HOLESKY_HASHES {
-            witness.insert_block_hash(number, hash);
-        }
-    }
-    record
+    RecordedBlock::read(path).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn execute(record: &RecordedBlock) -> Outcome {

@@ -46,7 +46,7 @@ impl Prestate {
         hashes
     }
 
-    fn insert_block_hash(&mut self, number: u64, hash: B256) {
+    pub(super) fn insert_block_hash(&mut self, number: u64, hash: B256) {
         match self {
             Self::Memory(state) => state.insert_block_hash(number, hash),
             Self::Witness(state) => state.insert_block_hash(number, hash),

@@ -1,0 +1,88 @@
+//! Bare: the fastest honest sequential execution, one reused EVM over a plain committed layer.
+//!
+//! It is the baseline that tells what parallelism alone gives, and what small blocks and a single
+//! thread run. For a bundle or an access list every transaction also goes through revm's `State`,
+//! exactly as in the engine.
+
+use super::ledger::PlainLedger;
+use crate::{
+    block::Block,
+    chain::Chain,
+    engine::{block::environments, evm::Runner},
+    error::{ExecuteError, HostError},
+    outcome::{Outcome, OutputKind, Statistics},
+    source::StateSource,
+    tally::{self, Tally},
+};
+use alloy_evm::{EvmEnv, block::BlockExecutionError};
+use revm::context::{TxEnv, result::EVMError};
+use std::cell::RefCell;
+
+/// Executes the block sequentially, as fast as one thread can.
+///
+/// # Errors
+/// As [`super::execute_stock`].
+pub fn execute_bare(
+    chain: &Chain,
+    block: &Block,
+    source: &dyn StateSource,
+    output: OutputKind,
+) -> Result<Outcome, ExecuteError> {
+    let rules = chain.rules(&block.header);
+    let env = rules.evm_env(&block.header);
+    let failure = RefCell::new(None);
+    let canonical = tally::canonical(&rules, block, output);
+    let mut ledger = PlainLedger::new(source.reader()?, canonical, &failure);
+    tally::start(&rules, block, &env, &mut ledger, &failure)?;
+    let mut tally = Tally::new(block, &env);
+    let mut ledger = transactions(&mut tally, ledger, &env, &environments(block))?;
+    if let Some(canonical) = &mut ledger.canonical {
+        canonical.bump_bal_index();
+    }
+    let result = tally.finish(&rules, &mut ledger, &failure)?;
+    let count = block.transactions.len() as u64;
+    let statistics =
+        Statistics { executions: count, direct: count, workers: 1, ..Statistics::default() };
+    let canonical = ledger.canonical.take();
+    Ok(tally::outcome(output, canonical, result, statistics, || ledger.into_changes()))
+}
+
+fn transactions<'a>(
+    tally: &mut Tally<'_>,
+    ledger: PlainLedger<'a>,
+    env: &EvmEnv,
+    txs: &[TxEnv],
+) -> Result<PlainLedger<'a>, ExecuteError> {
+    let mut runner = Runner::new(ledger, env);
+    let beneficiary = env.block_env.beneficiary;
+    let eip161 = tally.eip161();
+    for (index, tx) in txs.iter().enumerate() {
+        tally.admit(index)?;
+        let mut executed = runner.run(tx).map_err(|error| match error {
+            EVMError::Database(error) => HostError::Source(error).into(),
+            error => {
+                let hash = *tally.block.transactions[index].tx_hash();
+                ExecuteError::from_alloy(Some(index), BlockExecutionError::evm(error, hash))
+            }
+        })?;
+        let ledger = runner.db();
+        if ledger.canonical.is_none() {
+            ledger.absorb(&mut executed.state)?;
+            if let Some(reward) = executed.reward {
+                ledger.pay(beneficiary, reward, eip161)?;
+            }
+        } else {
+            let state = executed.state.clone();
+            ledger.absorb(&mut executed.state)?;
+            let paid = match executed.reward {
+                Some(reward) => Some(ledger.pay(beneficiary, reward, eip161)?),
+                None => None,
+            };
+            let paid = paid.map(|(before, after)| (beneficiary, before, after));
+            ledger.canonicalise(&state, paid, eip161);
+        }
+        runner.recycle(executed.state);
+        tally.receipt(index, executed.result);
+    }
+    Ok(runner.into_db())
+}
