@@ -5,9 +5,7 @@
 
 use crate::block::{Block, Receipt};
 use alloy_consensus::{TxReceipt, proofs::calculate_receipt_root};
-use alloy_eips::{
-    eip7685::Requests, eip7928::BlockAccessList,
-};
+use alloy_eips::{eip7685::Requests, eip7928::BlockAccessList};
 use alloy_primitives::{Address, B256, Bloom, U256, logs_bloom};
 use revm::{bytecode::Bytecode, database::BundleState, state::AccountInfo};
 
@@ -101,7 +99,11 @@ impl Outcome {
     pub fn check_header(&self, block: &Block, byzantium: bool) -> Result<(), HeaderMismatch> {
         let header = &block.header;
         let check = |field, header: String, executed: String| {
-            if header == executed { Ok(()) } else { Err(HeaderMismatch { field, header, executed }) }
+            if header == executed {
+                Ok(())
+            } else {
+                Err(HeaderMismatch { field, header, executed })
+            }
         };
         check("gasUsed", header.gas_used.to_string(), self.gas_used.to_string())?;
         if byzantium {
@@ -177,7 +179,10 @@ impl StateChanges {
     /// Drops the history from a bundle.
     pub fn from_bundle(bundle: &BundleState) -> Self {
         let bare = |info: &Option<AccountInfo>| {
-            info.as_ref().map(|info| AccountInfo::new(info.balance, info.nonce, info.code_hash, Bytecode::default()).without_code())
+            info.as_ref().map(|info| {
+                AccountInfo::new(info.balance, info.nonce, info.code_hash, Bytecode::default())
+                    .without_code()
+            })
         };
         let mut changes = Self::default();
         for (address, account) in &bundle.state {
@@ -185,9 +190,11 @@ impl StateChanges {
             let mut storage: Vec<(U256, U256)> = account
                 .storage
                 .iter()
-                .filter(|(_, slot)| {
-                    if wiped { !slot.present_value.is_zero() } else { slot.is_changed() }
-                })
+                .filter(
+                    |(_, slot)| {
+                        if wiped { !slot.present_value.is_zero() } else { slot.is_changed() }
+                    },
+                )
                 .map(|(key, slot)| (*key, slot.present_value))
                 .collect();
             if account.info.is_none() {

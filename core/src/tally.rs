@@ -3,10 +3,10 @@
 
 use crate::{
     block::{Block, Receipt},
+    chain::Rules,
     error::{ExecuteError, HostError, InvalidBlock, SourceError},
     outcome::{Outcome, OutputKind, StateChanges, StateOutput, Statistics},
     receipts::PlainReceipts,
-    chain::Rules,
     sequential::execution_context,
 };
 use alloy_consensus::Transaction as _;
@@ -117,14 +117,14 @@ impl<'b> Tally<'b> {
 
     /// Requests, withdrawals, rewards, the DAO fork, by alloy-evm's own executor. `failure` is
     /// where the database notes a failed read.
-    pub(crate) fn finish<DB: StateDB + std::fmt::Debug>(
+    pub(crate) fn finish<DB>(
         self,
         rules: &Rules<'_>,
         db: DB,
         failure: &RefCell<Option<SourceError>>,
     ) -> Result<BlockExecutionResult<Receipt>, ExecuteError>
     where
-        DB: alloy_evm::Database,
+        DB: StateDB + alloy_evm::Database,
     {
         let evm = EthEvmFactory::default().create_evm(db, self.env.clone());
         let context = execution_context(self.block);
@@ -202,9 +202,8 @@ fn verdict<T>(
 fn guarded<T>(
     rule: impl FnOnce() -> Result<T, BlockExecutionError>,
 ) -> Result<Result<T, BlockExecutionError>, ExecuteError> {
-    catch_unwind(AssertUnwindSafe(rule)).map_err(|panic| {
-        HostError::Panic { index: None, message: panic_message(&*panic) }.into()
-    })
+    catch_unwind(AssertUnwindSafe(rule))
+        .map_err(|panic| HostError::Panic { index: None, message: panic_message(&*panic) }.into())
 }
 
 /// The text of a panic, where it has one.

@@ -1,3 +1,67 @@
-//! Tasks of this repository.
+//! Tasks of this repository: `cargo xtask test [PART]`, `cargo xtask style`.
 
-fn main() {}
+mod style;
+
+use std::{
+    env,
+    process::{Command, ExitCode, Stdio},
+};
+
+const USAGE: &str = "usage: cargo xtask test [rust] | style
+
+  test   all tests; with a part's name, that part alone (parts: rust)
+  style  the mechanical rules: lengths, no unfinished marks, where unsafe may stand";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let passed = match args.as_slice() {
+        ["test"] | ["test", "rust"] => test(),
+        ["style"] => style::check(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs every step, also after one has failed, so that one run shows all there is to mend.
+fn test() -> bool {
+    let warnings = ("RUSTDOCFLAGS", "-D warnings");
+    let steps: [(&str, &[&str]); 5] = [
+        ("formatting", &["fmt", "--all", "--", "--check"]),
+        ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        ("documentation", &["doc", "--workspace", "--no-deps"]),
+        ("tests", &["test", "--workspace", "--all-targets"]),
+        ("documentation tests", &["test", "--workspace", "--doc"]),
+    ];
+    let mut failed = Vec::new();
+    if !style::check() {
+        failed.push("style");
+    }
+    for (name, args) in steps {
+        println!("== {name}: cargo {}", args.join(" "));
+        if !cargo(args, warnings) {
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() {
+        println!("== all steps passed");
+    } else {
+        println!("== failed: {}", failed.join(", "));
+    }
+    failed.is_empty()
+}
+
+fn cargo(args: &[&str], (key, value): (&str, &str)) -> bool {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).args(args).env(key, value).stdin(Stdio::null()).status();
+    match status {
+        Ok(status) => status.success(),
+        Err(error) => {
+            eprintln!("cargo could not be started: {error}");
+            false
+        }
+    }
+}

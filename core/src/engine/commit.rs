@@ -53,9 +53,7 @@ impl<'b> Committer<'b> {
         match cell.committed() {
             Some((_, value)) => value == read.value,
             None => cell.known_base().is_some_and(|base| {
-                base.info == read.value.info
-                    && read.value.wiped == 0
-                    && !read.value.storage_known
+                base.info == read.value.info && read.value.wiped == 0 && !read.value.storage_known
             }),
         }
     }
@@ -66,8 +64,7 @@ impl<'b> Committer<'b> {
             return true;
         }
         // The account's own read is valid, so it tells how to look at the slot.
-        let Some(account) = reads.accounts.iter().find(|account| account.id == read.account)
-        else {
+        let Some(account) = reads.accounts.iter().find(|account| account.id == read.account) else {
             return false;
         };
         let AccountValue { wiped, storage_known, .. } = account.value;

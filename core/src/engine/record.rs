@@ -107,6 +107,8 @@ fn write_account(
         || account.is_created()
         || before.info.as_ref().is_none_or(AccountInfo::has_no_code_and_nonce);
     let info = AccountInfo { account_id: None, ..account.info.clone() };
-    writes.accounts.push((id, AccountValue { info: Some(info), wiped: before.wiped, storage_known }));
+    writes
+        .accounts
+        .push((id, AccountValue { info: Some(info), wiped: before.wiped, storage_known }));
     Ok(())
 }

@@ -195,7 +195,13 @@ impl<'b> Run<'b> {
             None
         };
         let reads = std::mem::take(&mut runner.db().reads);
-        Ok(Box::new(Record { result: executed.result, reads, writes, reward: executed.reward, state }))
+        Ok(Box::new(Record {
+            result: executed.result,
+            reads,
+            writes,
+            reward: executed.reward,
+            state,
+        }))
     }
 
     /// Commits the ready prefix if nobody else is at it.
@@ -209,11 +215,7 @@ impl<'b> Run<'b> {
         }
     }
 
-    fn commit_ready(
-        &self,
-        worker: &mut Worker<'b>,
-        committer: &mut MutexGuard<'_, Committer<'b>>,
-    ) {
+    fn commit_ready(&self, worker: &mut Worker<'b>, committer: &mut MutexGuard<'_, Committer<'b>>) {
         loop {
             let index = self.schedule.head();
             if committer.torn {

@@ -157,7 +157,7 @@ impl Schedule {
             let index = *index as usize;
             index == head || (!serial && self.is_free(index))
         };
-        if let Some(at) = queue.deferred.iter().position(|index| runnable(index)) {
+        if let Some(at) = queue.deferred.iter().position(runnable) {
             return Claim::Run(queue.deferred.remove(at) as usize);
         }
         let limit = self.len.min(head + WINDOW);

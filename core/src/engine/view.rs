@@ -8,7 +8,10 @@
 //! missing, destroyed or newly created account never asks the source.
 
 use super::tables::{AccountValue, BaseAccount, Position, Stamp, Tables};
-use crate::{error::Location, source::{SourceError, StateReader}};
+use crate::{
+    error::Location,
+    source::{SourceError, StateReader},
+};
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::{
     Database,
@@ -16,7 +19,10 @@ use revm::{
     database_interface::DBErrorMarker,
     state::{AccountId, AccountInfo},
 };
-use std::sync::{OnceLock, atomic::{AtomicBool, Ordering}};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// An account read: what was seen, under which stamp.
 #[derive(Debug, Clone)]

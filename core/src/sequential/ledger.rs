@@ -6,9 +6,9 @@
 
 use crate::{
     error::SourceError,
-    tally::{CanonicalState, touch_beneficiary},
     outcome::{AccountChange, StateChanges},
     source::StateReader,
+    tally::{CanonicalState, touch_beneficiary},
 };
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, map::AddressMap};
 use revm::{

@@ -4,6 +4,6 @@ mod bare;
 mod ledger;
 mod stock;
 
-pub(crate) use stock::execution_context;
 pub use bare::execute_bare;
 pub use stock::execute_stock;
+pub(crate) use stock::execution_context;

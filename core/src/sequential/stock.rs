@@ -49,9 +49,7 @@ pub fn execute_stock(
     let failure = Rc::new(RefCell::new(None));
     let reader = Box::new(NotingReader { inner: source.reader()?, failure: failure.clone() });
     let rules = chain.rules(&block.header);
-    let builder = State::builder()
-        .with_database(ReaderDatabase(reader))
-        .with_bundle_update();
+    let builder = State::builder().with_database(ReaderDatabase(reader)).with_bundle_update();
     let mut state = if rules.has_access_list(&block.header) {
         builder.with_bal_builder().build()
     } else {

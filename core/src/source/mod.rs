@@ -18,12 +18,7 @@ pub use memory::{MemoryState, UnknownAccount};
 pub use witness::{TrieError, WitnessError, WitnessState};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use revm::{
-    Database,
-    bytecode::Bytecode,
-    database_interface::DBErrorMarker,
-    state::AccountInfo,
-};
+use revm::{Database, bytecode::Bytecode, database_interface::DBErrorMarker, state::AccountInfo};
 
 impl DBErrorMarker for SourceError {}
 

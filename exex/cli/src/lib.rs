@@ -1,5 +1,4 @@
 //! The command line of braid, as a library so that tests can drive its parts.
 
-pub mod fixtures;
+pub mod exit;
 pub mod replay;
-pub mod workload;

@@ -1,3 +1,26 @@
-//! The `braid` binary.
+//! The `braid` binary: arguments in, exit code out.
 
-fn main() {}
+use braid_cli::replay::{self, ReplayArgs};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Executes Ethereum blocks in parallel, byte for byte equal to sequential execution.
+#[derive(Debug, Parser)]
+#[command(name = "braid", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Execute recorded blocks sequentially and in parallel; compare, check, measure.
+    Replay(ReplayArgs),
+}
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    match command {
+        Command::Replay(args) => replay::run(&args).into(),
+    }
+}

@@ -7,12 +7,12 @@
 //! and optionally `parent`, `proofs`, `parentStateRoot` and `blockAccessList`. Unknown keys are
 //! ignored.
 //!
-//! Invariants: whatever the document says twice agrees, or reading fails: the block's hash with its
-//! header, the transactions and withdrawals with their roots, each transaction with its `hash`, each
-//! sender with the signature. The block access list is only a hint and is not checked.
+//! Invariants: whatever the document says twice agrees, or reading fails: the block's hash with
+//! its header, the transactions and withdrawals with their roots, each transaction with its `hash`,
+//! each sender with the signature. The block access list is only a hint and is not checked.
 //!
-//! An RPC block holds only the hashes of its ommers. Where their headers are not added (`ommers` in
-//! `block`), [`RecordedBlock::ommers_known`] is false: the rewards of ommers cannot be paid then,
+//! An RPC block holds only the hashes of its ommers. Where their headers are not added (`ommers`
+//! in `block`), [`RecordedBlock::ommers_known`] is false: the rewards of ommers cannot be paid then,
 //! and [`RecordedBlock::check_state`] checks nothing. Gas, receipts and bloom do not depend on them.
 
 mod ancestors;

@@ -1,7 +1,6 @@
 //! Reads, executes and proves the recorded blocks under `shared/` beside the repository, where
 //! they are, and checks that damaged records are refused for the right reason.
 
-use alloy_primitives::{B256, b256};
 use braid_core::{Outcome, OutputKind, sequential::execute_stock};
 use braid_shadow::recorded::{
     Prestate, Problem, RecordedBlock, RecordedError, StateCheck, StateMismatch, TransactionProblem,

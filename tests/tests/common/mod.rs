@@ -2,9 +2,9 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+use alloy_primitives::Address;
 use braid_core::{Outcome, StateOutput};
 use braid_shadow::recorded::{self, RecordedBlock};
-use alloy_primitives::Address;
 use revm::database::{AccountRevert, BundleState};
 use std::path::{Path, PathBuf};
 
@@ -22,10 +22,7 @@ pub fn shared(part: &str) -> Option<PathBuf> {
 pub fn recorded_blocks(part: &str) -> Vec<RecordedBlock> {
     let Some(folder) = shared(part) else { return Vec::new() };
     let files = recorded::files(&folder).expect("the folder is readable");
-    files
-        .iter()
-        .map(|file| RecordedBlock::read(file).expect("a recorded block"))
-        .collect()
+    files.iter().map(|file| RecordedBlock::read(file).expect("a recorded block")).collect()
 }
 
 /// Panics with the first difference between two outcomes, statistics apart.

@@ -197,7 +197,7 @@ fn a_partial_witness_gives_the_right_root_or_an_error() {
 }
 
 const fn rng_accounts(seed: u64) -> u64 {
-    if seed % 2 == 0 { 2 } else { 40 }
+    if seed.is_multiple_of(2) { 2 } else { 40 }
 }
 
 #[test]

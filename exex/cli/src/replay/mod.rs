@@ -1,1 +1,130 @@
-//! `braid replay`.
+//! `braid replay`: recorded blocks through stock, bare and parallel execution.
+//!
+//! Role: read each input, measure and compare it ([`measure`]), check it against its header,
+//! report it ([`report`]). Results go to standard output, progress to standard error.
+
+pub mod measure;
+pub mod report;
+
+use crate::exit::Exit;
+use braid_core::{Engine, Options, OutputKind};
+use braid_shadow::recorded::{self, RecordedBlock};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use measure::{BlockReport, measure};
+use report::{Printer, Summary};
+use std::path::{Path, PathBuf};
+
+/// The form of the changed state on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Sorted account and slot changes.
+    Flat,
+    /// revm's bundle with reverts.
+    Bundle,
+}
+
+/// Arguments of `braid replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// Recorded blocks: files, or folders of `*.json.zst`.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Threads of the parallel side, the calling one included (default: all cores).
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// How often each block is executed on each side; times are medians.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// No sequential short cut of any kind.
+    #[arg(long)]
+    pub forced: bool,
+    /// The form of the changed state.
+    #[arg(long, value_enum, default_value = "flat")]
+    pub output: Output,
+    /// One JSON object a line instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Go on after a mismatch.
+    #[arg(long)]
+    pub keep_going: bool,
+}
+
+impl ReplayArgs {
+    fn options(&self) -> Options {
+        let output = match self.output {
+            Output::Flat => OutputKind::Flat,
+            Output::Bundle => OutputKind::Bundle,
+        };
+        let defaults = Options::default();
+        let threads = self.threads.map_or(defaults.threads, usize::from);
+        Options { threads, output, forced: self.forced }
+    }
+}
+
+/// Runs the command. Everything that goes wrong is reported; the result is the exit code.
+pub fn run(args: &ReplayArgs) -> Exit {
+    let printer = Printer::new(args.json);
+    let mut exit = Exit::Fine;
+    let mut records = Vec::new();
+    for path in &args.paths {
+        for file in files(path, &printer, &mut exit) {
+            match RecordedBlock::read(&file) {
+                Ok(record) => records.push((file, record)),
+                Err(error) => {
+                    printer.unreadable(&file, &error);
+                    exit = exit.max(Exit::Unreadable);
+                }
+            }
+        }
+    }
+    let options = args.options();
+    let engine = Engine::new(options.clone());
+    let progress = progress(&records);
+    printer.header();
+    let mut reports: Vec<BlockReport> = Vec::with_capacity(records.len());
+    for (file, record) in &records {
+        let report = measure(&engine, record, args.rounds as usize);
+        progress.inc(record.block.header.gas_used);
+        progress.suspend(|| printer.block(file, &report));
+        let matched = report.matched();
+        reports.push(report);
+        if !matched {
+            exit = exit.max(Exit::Mismatch);
+            if !args.keep_going {
+                break;
+            }
+        }
+    }
+    progress.finish_and_clear();
+    let machine = measure::machine_check(&records);
+    let summary = Summary::new(&reports, options.threads, args.rounds as usize, machine);
+    printer.summary(&summary);
+    exit
+}
+
+/// The files that a path stands for.
+fn files(path: &Path, printer: &Printer, exit: &mut Exit) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    match recorded::files(path) {
+        Ok(files) => files,
+        Err(error) => {
+            printer.unreadable(path, &error);
+            *exit = (*exit).max(Exit::Unreadable);
+            Vec::new()
+        }
+    }
+}
+
+/// A bar by gas, hidden where standard error is no terminal.
+fn progress(records: &[(PathBuf, RecordedBlock)]) -> ProgressBar {
+    let gas = records.iter().map(|(_, record)| record.block.header.gas_used).sum();
+    let bar = ProgressBar::new(gas);
+    let style = ProgressStyle::with_template("{wide_bar} {percent} % of the gas, {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,25 @@
+//! The exit codes of every command.
+
+use std::process::ExitCode;
+
+/// How a command ended. The order is that of precedence: the greater one wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Exit {
+    /// 0: everything matched.
+    #[default]
+    Fine,
+    /// 3: an input could not be read.
+    Unreadable,
+    /// 1: a mismatch was found.
+    Mismatch,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Fine => Self::SUCCESS,
+            Exit::Mismatch => Self::from(1),
+            Exit::Unreadable => Self::from(3),
+        }
+    }
+}

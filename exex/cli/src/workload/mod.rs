@@ -1,1 +1,0 @@
-//! The built-in workload: a seeded generator of blocks.
