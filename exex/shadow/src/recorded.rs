@@ -12,8 +12,9 @@
 //! each sender with the signature. The block access list is only a hint and is not checked.
 //!
 //! An RPC block holds only the hashes of its ommers. Where their headers are not added (`ommers`
-//! in `block`), [`RecordedBlock::ommers_known`] is false: the rewards of ommers cannot be paid then,
-//! and [`RecordedBlock::check_state`] checks nothing. Gas, receipts and bloom do not depend on them.
+//! in `block`), [`RecordedBlock::ommers_known`] is false: the rewards of ommers cannot be paid
+//! then, and [`RecordedBlock::check_state`] checks nothing. Gas, receipts and bloom do not depend
+//! on them.
 
 mod ancestors;
 mod error;
