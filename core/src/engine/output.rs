@@ -1,65 +1,87 @@
 //! The flat output: one pass over the tables after the last commit.
 
-use super::tables::Tables;
+use super::tables::{Stamp, Tables};
 use crate::outcome::{AccountChange, StateChanges};
 use alloy_primitives::{Address, U256};
 use revm::state::AccountInfo;
-use std::collections::HashMap;
+
+/// A written slot: its account, its key, its value before and after the block.
+type WrittenSlot = (u32, U256, U256, U256);
 
 /// The net changes of the block.
 pub(crate) fn flat(tables: &mut Tables) -> StateChanges {
-    let mut slots = changed_slots(tables);
+    let slots = written_slots(tables);
+    let mut written: Vec<(Address, u32)> = Vec::new();
     let mut accounts: Vec<(Address, u32)> = Vec::new();
     tables.each_account(|address, id| accounts.push((address, id)));
-    accounts.sort_unstable();
-    let mut changes = StateChanges::default();
+    let of = |id: u32| {
+        let start = slots.partition_point(|slot| slot.0 < id);
+        let len = slots[start..].partition_point(|slot| slot.0 == id);
+        &slots[start..start + len]
+    };
     for (address, id) in accounts {
-        let cell = tables.account(id);
-        let before = cell.known_base().and_then(|base| base.info.clone());
-        let committed = cell.committed();
-        let storage = slots.remove(&id);
-        if committed.is_none() && storage.is_none() {
-            continue;
+        if tables.account(id).committed_stamp() != Stamp::BASE || !of(id).is_empty() {
+            written.push((address, id));
         }
-        let (after, wiped) = match committed {
-            Some((_, value)) => (value.info, value.wiped > 0 && before.is_some()),
-            None => (before.clone(), false),
-        };
-        let mut storage = if after.is_some() { storage.unwrap_or_default() } else { Vec::new() };
-        if wiped {
-            storage.retain(|(_, _, value)| !value.is_zero());
-        } else {
-            storage.retain(|(_, base, value)| base != value);
-        }
-        storage.sort_unstable();
-        changes.push(AccountChange {
-            address,
-            before: before.map(without_code),
-            after: after.map(without_code),
-            wiped,
-            storage: storage.into_iter().map(|(slot, _, value)| (slot, value)).collect(),
-        });
+    }
+    written.sort_unstable();
+    let mut changes = StateChanges::default();
+    changes.accounts.reserve(written.len());
+    for (address, id) in written {
+        changes.push(account_change(tables, address, id, of(id)));
     }
     let codes: Vec<_> = tables.codes().collect();
     changes.set_codes(codes.into_iter());
     changes
 }
 
-/// Written slots by account: slot, value before the block, value after it.
-fn changed_slots(tables: &mut Tables) -> HashMap<u32, Vec<(U256, U256, U256)>> {
+fn account_change(
+    tables: &Tables,
+    address: Address,
+    id: u32,
+    slots: &[WrittenSlot],
+) -> AccountChange {
+    let cell = tables.account(id);
+    let before = cell.known_base().and_then(|base| base.info.clone());
+    let (after, wiped) = match cell.committed() {
+        Some((_, value)) => (value.info, value.wiped > 0 && before.is_some()),
+        None => (before.clone(), false),
+    };
+    let changed = |slot: &&WrittenSlot| {
+        if wiped { !slot.3.is_zero() } else { slot.2 != slot.3 }
+    };
+    let storage = if after.is_some() {
+        slots.iter().filter(changed).map(|(_, slot, _, value)| (*slot, *value)).collect()
+    } else {
+        Vec::new()
+    };
+    AccountChange {
+        address,
+        before: before.map(without_code),
+        after: after.map(without_code),
+        wiped,
+        storage,
+    }
+}
+
+/// Sorted by account, then by slot.
+fn written_slots(tables: &mut Tables) -> Vec<WrittenSlot> {
     let mut keys = Vec::new();
     tables.each_slot(|account, slot, id| keys.push((account, slot, id)));
-    let mut slots: HashMap<u32, Vec<(U256, U256, U256)>> = HashMap::new();
+    let mut slots = Vec::with_capacity(keys.len());
     for (account, slot, id) in keys {
         let cell = tables.slot(id);
+        if cell.committed_stamp() == Stamp::BASE {
+            continue;
+        }
         let Some((stamp, mut value)) = cell.committed() else { continue };
         let wiped = tables.account(account).committed().map_or(0, |(_, value)| value.wiped);
         if stamp.position() < wiped {
             value = U256::ZERO;
         }
-        let base = cell.known_base().copied().unwrap_or_default();
-        slots.entry(account).or_default().push((slot, base, value));
+        slots.push((account, slot, cell.known_base().copied().unwrap_or_default(), value));
     }
+    slots.sort_unstable();
     slots
 }
 

@@ -77,9 +77,13 @@ fn write_account(
         Some(id) => id.get() as u32,
         None => view.tables.account_id(&address),
     };
+    let looked_up;
     let before = match view.seen(id) {
-        Some(read) => read.value.clone(),
-        None => view.account(id, address)?.1,
+        Some(read) => &read.value,
+        None => {
+            looked_up = view.account(id, address)?.1;
+            &looked_up
+        }
     };
     let gone = account.is_selfdestructed() || (account.is_empty() && !account.is_created());
     if gone {

@@ -33,8 +33,10 @@ use std::{
     time::Duration,
 };
 
-/// How long a worker that finds nothing to do spins before it sleeps.
-const SPINS: u32 = 2_000;
+/// How long a worker that finds nothing to do spins before it looks again: a few microseconds.
+const SPINS: u32 = 128;
+/// How often it looks before it sleeps.
+const LOOKS: u32 = 50;
 /// How long it sleeps then: a fraction of a typical transaction.
 const NAP: Duration = Duration::from_micros(50);
 
@@ -330,9 +332,12 @@ fn recycle(worker: &mut Worker<'_>, record: Box<Record>) {
     }
 }
 
+/// Waits without touching anything that the working threads need.
 fn pause(idle: u32) {
-    if idle < SPINS {
-        std::hint::spin_loop();
+    if idle < LOOKS {
+        for _ in 0..SPINS {
+            std::hint::spin_loop();
+        }
     } else {
         std::thread::sleep(NAP);
     }

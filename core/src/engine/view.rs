@@ -209,25 +209,24 @@ impl Database for View<'_> {
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
         self.check_stop()?;
         let id = self.tables.account_id(&address);
-        let (stamp, value) = self.account(id, address)?;
-        let answer = value.info.clone().map(|mut info| {
-            info.account_id = AccountId::new(id as usize);
-            if info.code.is_none() && info.code_hash != KECCAK256_EMPTY {
-                let base = self.tables.account(id).known_base();
-                info.code = base
-                    .filter(|base| {
-                        base.info.as_ref().is_some_and(|base| base.code_hash == info.code_hash)
-                    })
-                    .and_then(|base| base.code.get().cloned());
-            }
-            info
-        });
-        let value = AccountValue {
-            info: value.info.map(|info| AccountInfo { code: None, ..info }),
-            ..value
+        let (stamp, AccountValue { info, wiped, storage_known }) = self.account(id, address)?;
+        let Some(mut info) = info else {
+            let value = AccountValue { info: None, wiped, storage_known };
+            self.note(AccountRead { id, stamp, value });
+            return Ok(None);
         };
+        let code = info.code.take();
+        let value = AccountValue { info: Some(info.clone()), wiped, storage_known };
         self.note(AccountRead { id, stamp, value });
-        Ok(answer)
+        info.account_id = AccountId::new(id as usize);
+        info.code = code;
+        if info.code.is_none() && info.code_hash != KECCAK256_EMPTY {
+            let base = self.tables.account(id).known_base().filter(|base| {
+                base.info.as_ref().is_some_and(|base| base.code_hash == info.code_hash)
+            });
+            info.code = base.and_then(|base| base.code.get().cloned());
+        }
+        Ok(Some(info))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, ViewError> {
