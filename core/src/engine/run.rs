@@ -101,15 +101,17 @@ impl<'b> Run<'b> {
         Counters::add(&self.counters.workers);
         let mut worker = self.worker();
         let mut idle = 0;
+        let mut last = None;
         while !self.stop.load(Ordering::Relaxed) {
             if let Some(error) = self.limits.exceeded() {
                 self.fail(&mut self.committer.lock(), error.into());
                 return;
             }
-            match self.schedule.claim() {
+            match self.schedule.claim(last, idle) {
                 Claim::Run(index) => {
                     idle = 0;
                     self.execute(&mut worker, index);
+                    last = Some(index);
                 }
                 Claim::Wait => {
                     idle += 1;

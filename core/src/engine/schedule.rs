@@ -20,6 +20,8 @@ const NONE: u32 = u32::MAX;
 const WINDOW: usize = 512;
 /// How many transactions may wait before workers stop looking further ahead.
 const MAX_DEFERRED: usize = 64;
+/// How often a worker looks in vain before it takes what waited for another worker's transaction.
+const PATIENCE: u32 = 3;
 /// Failed validations among this many commits that make the scheduler back off.
 const PROBE: usize = 8;
 const PROBE_FAILURES: usize = 4;
@@ -146,24 +148,38 @@ impl Schedule {
         self.serial_until.load(Ordering::Relaxed) > 0
     }
 
-    pub(crate) fn claim(&self) -> Claim {
+    /// The next transaction for a worker that executed `last` and has looked in vain `idle`
+    /// times since.
+    ///
+    /// What waited for `last` goes to that worker first: its caches hold what the successor reads.
+    /// Others take it only when they find nothing else for a while, so that a chain does not
+    /// travel between cores.
+    pub(crate) fn claim(&self, last: Option<usize>, idle: u32) -> Claim {
         let head = self.head();
         if head >= self.len {
             return Claim::Finished;
         }
         let serial = head < self.serial_until.load(Ordering::Relaxed);
         let mut queue = self.queue.lock();
-        let runnable = |index: &u32| {
-            let index = *index as usize;
+        let runnable = |index: u32| {
+            let index = index as usize;
             index == head || (!serial && self.is_free(index))
         };
-        if let Some(at) = queue.deferred.iter().position(runnable) {
+        let follows = |index: u32| {
+            let last = last.map_or(NONE, |last| last as u32);
+            last != NONE
+                && (self.by_sender[index as usize] == last
+                    || self.by_target[index as usize] == last)
+        };
+        let waited = queue.deferred.iter().position(|index| follows(*index) && runnable(*index));
+        if let Some(at) = waited {
             return Claim::Run(queue.deferred.remove(at) as usize);
         }
         let limit = self.len.min(head + WINDOW);
         while queue.next < limit && queue.deferred.len() < MAX_DEFERRED {
             let index = queue.next;
-            if serial && index != head {
+            if serial && (index != head || (idle < PATIENCE && last.is_none_or(|l| l + 1 != index)))
+            {
                 break;
             }
             queue.next += 1;
@@ -171,6 +187,11 @@ impl Schedule {
                 return Claim::Run(index);
             }
             queue.deferred.push(index as u32);
+        }
+        if idle >= PATIENCE
+            && let Some(at) = queue.deferred.iter().position(|index| runnable(*index))
+        {
+            return Claim::Run(queue.deferred.remove(at) as usize);
         }
         if queue.next >= self.len && queue.deferred.is_empty() {
             return Claim::Finished;
