@@ -1,0 +1,164 @@
+//! The built binary from outside: exit codes, JSON keys, bad inputs.
+
+use braid_core::{Block, Chain, source::MemoryState};
+use braid_shadow::recorded::{Prestate, RecordedBlock};
+use serde_json::Value;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+fn braid(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_braid")).args(args).output().unwrap()
+}
+
+/// Writes an empty block of mainnet between Byzantium and the merge.
+fn record(folder: &Path, number: u64, gas_used: u64) -> String {
+    let mut block = Block::default();
+    block.header.number = number;
+    block.header.gas_used = gas_used;
+    let state = Prestate::Memory(MemoryState::default());
+    let record = RecordedBlock::new(block, Chain::mainnet(), state, true);
+    record.write(folder).unwrap().display().to_string()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for args in [
+        &[][..],
+        &["shadow"],
+        &["replay", "--threads", "0", "x"],
+        &["replay", "--rounds", "0", "x"],
+        &["replay", "--output", "other", "x"],
+    ] {
+        let output = braid(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+    assert_eq!(braid(&["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_folder_replays_in_both_forms_with_all_json_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 5_000_001, 0);
+    record(folder.path(), 5_000_000, 0);
+    let path = folder.path().to_str().unwrap();
+    for form in ["flat", "bundle"] {
+        let output = braid(&["replay", path, "--json", "--rounds", "1", "--output", form]);
+        assert_eq!(output.status.code(), Some(0));
+        let lines = lines(&output);
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0]["block"], 5_000_000, "folders are replayed by number");
+        for key in ["match", "gas_used", "receipts_root", "logs_bloom"] {
+            assert_eq!(lines[0][key], true, "{key}");
+        }
+        assert_eq!(lines[0]["requests_hash"], Value::Null);
+        assert_eq!(lines[0]["state_root"], Value::Null);
+        let mut block_keys = [
+            "block",
+            "txs",
+            "gas",
+            "stock_ns",
+            "bare_ns",
+            "parallel_ns",
+            "ratio_stock",
+            "ratio_bare",
+            "executions",
+            "match",
+            "gas_used",
+            "receipts_root",
+            "logs_bloom",
+            "requests_hash",
+            "state_root",
+        ];
+        block_keys.sort_unstable();
+        assert_eq!(keys(&lines[0]), block_keys);
+        let mut summary_keys = [
+            "summary",
+            "blocks",
+            "matched",
+            "mismatched",
+            "threads",
+            "rounds",
+            "stock_ns",
+            "bare_ns",
+            "parallel_ns",
+            "stock_total",
+            "stock_geomean",
+            "stock_min",
+            "bare_total",
+            "bare_geomean",
+            "bare_min",
+            "executions_per_tx",
+            "noise",
+            "machine_check",
+        ];
+        summary_keys.sort_unstable();
+        assert_eq!(keys(&lines[2]), summary_keys);
+        assert_eq!(lines[2]["matched"], 2);
+    }
+}
+
+#[test]
+fn a_wrong_header_exits_with_1_and_stops_unless_told_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 5_000_000, 1);
+    record(folder.path(), 5_000_001, 0);
+    let path = folder.path().to_str().unwrap();
+    let stopped = braid(&["replay", path, "--json", "--rounds", "1"]);
+    assert_eq!(stopped.status.code(), Some(1));
+    let lines_stopped = lines(&stopped);
+    assert_eq!(lines_stopped[0]["gas_used"], false);
+    assert_eq!(lines_stopped.last().unwrap()["blocks"], 1);
+    let went_on = braid(&["replay", path, "--json", "--rounds", "1", "--keep-going"]);
+    assert_eq!(went_on.status.code(), Some(1));
+    let summary = lines(&went_on).pop().unwrap();
+    assert_eq!((&summary["blocks"], &summary["mismatched"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn unreadable_files_exit_with_3_and_the_others_still_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = record(folder.path(), 5_000_000, 0);
+    let whole = fs::read(&good).unwrap();
+    let truncated = folder.path().join("truncated.json.zst");
+    fs::write(&truncated, &whole[..whole.len() / 2]).unwrap();
+    let foreign = folder.path().join("foreign.json.zst");
+    fs::write(&foreign, "not a recorded block").unwrap();
+    let missing = folder.path().join("missing.json.zst");
+    for bad in [truncated, foreign, missing] {
+        let bad = bad.to_str().unwrap();
+        let output = braid(&["replay", bad, &good, "--json", "--rounds", "1"]);
+        assert_eq!(output.status.code(), Some(3), "{bad}");
+        let lines = lines(&output);
+        let error = lines.iter().find(|line| !line["error"].is_null()).unwrap();
+        assert_eq!(error["file"], bad);
+        assert_eq!(lines.last().unwrap()["matched"], 1, "{bad}");
+    }
+}
+
+#[test]
+fn the_table_fits_100_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = record(folder.path(), 5_000_000, 0);
+    let output = braid(&["replay", &path, "--rounds", "1"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("5000000"));
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}
