@@ -35,10 +35,11 @@ mod view;
 pub use limits::{CancelToken, Limits};
 
 use crate::{
-    Block, Chain, ExecuteError, Outcome, OutputKind, StateSource, pool::Pool,
-    sequential::execute_bare,
+    Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource, pool::Pool,
+    sequential::execute_bare, tally::panic_message,
 };
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use tables::Tables;
 
 /// Blocks with fewer transactions run on the calling thread, without speculation: waking a worker
@@ -128,13 +129,20 @@ impl Engine {
             block.transactions.len() < INLINE_TRANSACTIONS || block.header.gas_used < INLINE_GAS;
         let limited = limits.cancel.is_some() || limits.deadline.is_some();
         if !self.options.forced && !limited && (small || self.options.threads <= 1) {
-            return execute_bare(chain, block, source, self.options.output);
+            return guarded(|| execute_bare(chain, block, source, self.options.output));
         }
         let mut inner = self.inner.lock();
         let Inner { pool, tables } = &mut *inner;
-        let outcome =
-            block::Job { chain, block, source, limits, options: &self.options }.run(pool, tables);
+        let job = block::Job { chain, block, source, limits, options: &self.options };
+        let outcome = guarded(|| job.run(pool, tables));
         tables.reset();
         outcome
     }
+}
+
+/// A panic, of the source for one, is the host's failure and leaves the engine usable.
+fn guarded(run: impl FnOnce() -> Result<Outcome, ExecuteError>) -> Result<Outcome, ExecuteError> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        Err(HostError::Panic { index: None, message: panic_message(&*panic) }.into())
+    })
 }
