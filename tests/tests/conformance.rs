@@ -166,7 +166,7 @@ fn run_case(engines: &[Engine; 3], name: &str, case: &Value) -> (usize, usize) {
     (blocks, agreeing)
 }
 
-fn run_archive(archive: &str) {
+fn run_archive(archive: &str, agreement: bool) {
     let Some(folder) = common::shared("fixtures") else { return };
     let step = std::env::var("BRAID_CONFORMANCE_STEP").ok().and_then(|step| step.parse().ok());
     let step: usize = step.unwrap_or(20);
@@ -202,25 +202,26 @@ fn run_archive(archive: &str) {
     }
     println!("{archive}: {cases} cases, {blocks} blocks equal, {agreeing} agree with their header");
     assert!(blocks > 0, "no block was compared");
-    assert!(agreeing * 2 > blocks, "hardly any block agrees with its header");
+    assert!(!agreement || agreeing * 10 > blocks * 9, "too few blocks agree with their header");
 }
 
 #[test]
 fn eest_stable() {
-    run_archive("eest-stable.tar.zst");
+    run_archive("eest-stable.tar.zst", true);
 }
 
 #[test]
 fn eest_amsterdam() {
-    run_archive("eest-amsterdam.tar.zst");
+    // The archive is of a later devnet than revm 42: stock execution itself disagrees with it.
+    run_archive("eest-amsterdam.tar.zst", false);
 }
 
 #[test]
 fn eest_benchmark() {
-    run_archive("eest-benchmark.tar.zst");
+    run_archive("eest-benchmark.tar.zst", true);
 }
 
 #[test]
 fn ethereum_tests() {
-    run_archive("ethereum-tests.tar.zst");
+    run_archive("ethereum-tests.tar.zst", true);
 }
