@@ -1,7 +1,7 @@
 //! `braid replay`: recorded blocks through stock, bare and parallel execution.
 //!
-//! Role: read each input, measure and compare it ([`measure`]), check it against its header,
-//! report it ([`report`]). Results go to standard output, progress to standard error.
+//! Role: read each input, measure and compare it ([`mod@measure`]), check it against its header,
+//! report it ([`mod@report`]). Results go to standard output, progress to standard error.
 
 pub mod measure;
 pub mod report;
@@ -109,6 +109,12 @@ fn files(path: &Path, printer: &Printer, exit: &mut Exit) -> Vec<PathBuf> {
         return vec![path.to_owned()];
     }
     match recorded::files(path) {
+        Ok(files) if files.is_empty() => {
+            let reason = format!("{}: no recorded block (*.json.zst) in it", path.display());
+            printer.unreadable(path, &reason);
+            *exit = (*exit).max(Exit::Unreadable);
+            files
+        }
         Ok(files) => files,
         Err(error) => {
             printer.unreadable(path, &error);
