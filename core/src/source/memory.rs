@@ -6,6 +6,10 @@ use alloy_primitives::{
     Address, B256, KECCAK256_EMPTY, U256,
     map::{AddressMap, B256Map, HashMap},
 };
+use alloy_trie::{
+    TrieAccount,
+    root::{state_root_unhashed, storage_root_unhashed},
+};
 use revm::{bytecode::Bytecode, state::AccountInfo};
 
 /// Accounts, storage, codes and block hashes in memory. Reading needs no lock.
@@ -93,6 +97,20 @@ impl MemoryState {
     /// The known block hashes, in no particular order.
     pub fn block_hashes(&self) -> impl Iterator<Item = (u64, B256)> + '_ {
         self.block_hashes.iter().map(|(number, hash)| (*number, *hash))
+    }
+
+    /// The root of the state trie (Yellow Paper, appendix D). Hashes the whole state on each call.
+    pub fn state_root(&self) -> B256 {
+        state_root_unhashed(self.accounts.iter().map(|(address, account)| {
+            let slots = account.storage.iter().map(|(slot, value)| (B256::from(*slot), *value));
+            let trie = TrieAccount {
+                nonce: account.info.nonce,
+                balance: account.info.balance,
+                storage_root: storage_root_unhashed(slots),
+                code_hash: account.info.code_hash,
+            };
+            (*address, trie)
+        }))
     }
 
     /// Turns the parent state of a block into its post-state.

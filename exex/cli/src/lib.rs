@@ -1,4 +1,5 @@
 //! The command line of braid, as a library so that tests can drive its parts.
 
+pub mod conformance;
 pub mod exit;
 pub mod replay;

@@ -1,6 +1,9 @@
 //! The `braid` binary: arguments in, exit code out.
 
-use braid_cli::replay::{self, ReplayArgs};
+use braid_cli::{
+    conformance::{self, TestArgs},
+    replay::{self, ReplayArgs},
+};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -16,11 +19,14 @@ struct Cli {
 enum Command {
     /// Execute recorded blocks sequentially and in parallel; compare, check, measure.
     Replay(ReplayArgs),
+    /// Run published blockchain tests through the parallel engine.
+    Test(TestArgs),
 }
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     match command {
         Command::Replay(args) => replay::run(&args).into(),
+        Command::Test(args) => conformance::run(&args).into(),
     }
 }
