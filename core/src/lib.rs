@@ -10,6 +10,7 @@ mod pool;
 mod receipts;
 pub mod sequential;
 pub mod source;
+mod sync;
 mod tally;
 
 pub use block::{Block, Receipt, Transaction};

@@ -9,15 +9,16 @@
 //! thread can enter, and after the wait none is inside: no thread holds the job when `run` returns.
 //! A thread that wakes too late finds the gate closed and parks again; nobody waits for it.
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{
+    Condvar, Mutex,
+    atomic::{AtomicU64, Ordering},
+    spin_while,
+    thread::{self, JoinHandle},
+};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread::JoinHandle,
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Duration,
 };
 
 /// How long a thread that left a block looks for the next one before it parks: waking a parked
@@ -62,7 +63,7 @@ impl Pool {
         let threads = (1..=helpers)
             .map_while(|worker| {
                 let shared = shared.clone();
-                std::thread::Builder::new()
+                thread::Builder::new()
                     .name(format!("braid-{worker}"))
                     .spawn(move || shared.serve(worker))
                     .ok()
@@ -114,7 +115,7 @@ impl Drop for Closing<'_> {
         let mut gate = self.0.gate.lock();
         gate.job = None;
         while gate.inside > 0 {
-            self.0.emptied.wait(&mut gate);
+            gate = self.0.emptied.wait_owned(gate);
         }
     }
 }
@@ -136,10 +137,7 @@ impl Shared {
     }
 
     fn spin(&self, seen: u64) {
-        let start = Instant::now();
-        while self.generation.load(Ordering::Acquire) == seen && start.elapsed() < SPIN {
-            std::hint::spin_loop();
-        }
+        spin_while(SPIN, || self.generation.load(Ordering::Acquire) == seen);
     }
 
     /// Waits for an open gate and goes through; `None` at shutdown.
@@ -156,7 +154,7 @@ impl Shared {
                     return Some(job);
                 }
             }
-            self.opened.wait(&mut gate);
+            gate = self.opened.wait_owned(gate);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: a cell never moves, so an index handed out once stays valid until [`Arena::reset`],
 //! which needs exclusive access.
 
-use std::sync::{
+use crate::sync::{
     OnceLock,
     atomic::{AtomicU32, Ordering},
 };
@@ -48,7 +48,7 @@ impl<T: Default> Arena<T> {
 
     /// Clears every used cell and forgets all indices.
     pub(crate) fn reset(&mut self, clear: impl Fn(&mut T)) {
-        let len = std::mem::replace(self.len.get_mut(), 0);
+        let len = self.len.swap(0, Ordering::Relaxed);
         let mut left = len as usize;
         for segment in &mut self.segments {
             let Some(cells) = segment.get_mut() else { break };

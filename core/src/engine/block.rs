@@ -17,16 +17,18 @@ use crate::{
     outcome::{Outcome, Statistics},
     pool::Pool,
     source::StateSource,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     tally::{self, CanonicalState, Tally, panic_message},
 };
 use alloy_evm::{EvmEnv, ToTxEnv};
-use parking_lot::Mutex;
 use rayon::prelude::*;
 use revm::{Database, context::TxEnv};
 use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// From this many transactions on, their environments are built on the rayon pool: a type-4
@@ -109,7 +111,7 @@ impl Job<'_> {
                 run.stop.store(true, Ordering::Relaxed);
             }
         });
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let statistics = Statistics {
             executions: count(&run.counters.executions),
             reexecutions: count(&run.counters.reexecutions),

@@ -1,13 +1,10 @@
 //! Cancellation and deadline of one execution.
 
-use crate::error::HostError;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+use crate::{
+    error::HostError,
+    sync::atomic::{AtomicBool, Ordering},
 };
+use std::{sync::Arc, time::Instant};
 
 /// Set from any thread to abandon a block; clones share the flag.
 #[derive(Debug, Clone, Default)]

@@ -36,9 +36,8 @@ pub use limits::{CancelToken, Limits};
 
 use crate::{
     Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource, pool::Pool,
-    sequential::execute_bare, tally::panic_message,
+    sequential::execute_bare, sync::Mutex, tally::panic_message,
 };
-use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tables::Tables;
 

@@ -21,15 +21,17 @@ use crate::{
     block::Block,
     error::{ExecuteError, HostError},
     source::StateSource,
+    sync::{
+        self, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     tally::panic_message,
 };
 use alloy_evm::{EvmEnv, block::BlockExecutionError};
-use parking_lot::{Mutex, MutexGuard};
 use revm::context::{TxEnv, result::EVMError};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -337,10 +339,8 @@ fn recycle(worker: &mut Worker<'_>, record: Box<Record>) {
 /// Waits without touching anything that the working threads need.
 fn pause(idle: u32) {
     if idle < LOOKS {
-        for _ in 0..SPINS {
-            std::hint::spin_loop();
-        }
+        sync::relax(SPINS);
     } else {
-        std::thread::sleep(NAP);
+        sync::sleep(NAP);
     }
 }

@@ -8,11 +8,15 @@
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.
 
-use crate::block::Block;
+use crate::{
+    block::Block,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+    },
+};
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, map::HashMap};
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// No such transaction.
 const NONE: u32 = u32::MAX;

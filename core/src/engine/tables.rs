@@ -15,17 +15,13 @@
 //! 5. Locations are found by comparing full keys; the hash only picks the bucket and is seeded.
 
 use super::arena::Arena;
-use alloy_primitives::{Address, B256, U256};
-use parking_lot::{Mutex, RwLock};
-use revm::{bytecode::Bytecode, state::AccountInfo};
-use std::{
-    collections::HashMap,
-    hash::BuildHasher,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+use crate::sync::{
+    Mutex, OnceLock, RwLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
+use alloy_primitives::{Address, B256, U256};
+use revm::{bytecode::Bytecode, state::AccountInfo};
+use std::{collections::HashMap, hash::BuildHasher};
 
 type Seeded = foldhash::fast::RandomState;
 type Shard<K> = Mutex<HashMap<K, u32, Seeded>>;
@@ -174,8 +170,8 @@ impl<B, V: Clone> Cell<B, V> {
 
     fn clear(&mut self) {
         self.base.take();
-        *self.written.get_mut() = false;
-        *self.committed_stamp.get_mut() = 0;
+        self.written.store(false, Ordering::Relaxed);
+        self.committed_stamp.store(0, Ordering::Relaxed);
         let versions = self.versions.get_mut();
         versions.committed = None;
         versions.pending.clear();

@@ -11,6 +11,10 @@ use super::tables::{AccountValue, BaseAccount, Position, Stamp, Tables};
 use crate::{
     error::Location,
     source::{SourceError, StateReader},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::{
@@ -18,10 +22,6 @@ use revm::{
     bytecode::Bytecode,
     database_interface::DBErrorMarker,
     state::{AccountId, AccountInfo},
-};
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicBool, Ordering},
 };
 
 /// An account read: what was seen, under which stamp.

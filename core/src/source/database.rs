@@ -1,8 +1,8 @@
 //! Adapters for revm's database traits.
 
 use super::{Location, SourceError, StateReader, StateSource};
+use crate::sync::Mutex;
 use alloy_primitives::{Address, B256, U256};
-use parking_lot::Mutex;
 use revm::{Database, DatabaseRef, bytecode::Bytecode, state::AccountInfo};
 
 /// Any [`DatabaseRef`] that threads may share.
@@ -44,7 +44,7 @@ pub struct LockedDatabase<DB>(Mutex<DB>);
 
 impl<DB> LockedDatabase<DB> {
     /// Puts the lock around the database.
-    pub const fn new(database: DB) -> Self {
+    pub fn new(database: DB) -> Self {
         Self(Mutex::new(database))
     }
 
