@@ -7,16 +7,19 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-const USAGE: &str = "usage: cargo xtask test [rust] | style
+const USAGE: &str = "usage: cargo xtask test [rust|models] | style
 
-  test   all tests; with a part's name, that part alone (parts: rust)
+  test   all tests; with a part's name, that part alone (parts: rust; models: loom and
+         shuttle on the concurrency protocol, BRAID_SCHEDULES sets how many schedules)
   style  the mechanical rules: lengths, no unfinished marks, where unsafe may stand";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let passed = match args.as_slice() {
-        ["test"] | ["test", "rust"] => test(),
+        ["test"] => steps(true, &[RUST, MODELS].concat()),
+        ["test", "rust"] => steps(true, RUST),
+        ["test", "models"] => steps(false, MODELS),
         ["style"] => style::check(),
         _ => {
             eprintln!("{USAGE}");
@@ -26,21 +29,30 @@ fn main() -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// A step's name and cargo's arguments.
+type Step = (&'static str, &'static [&'static str]);
+
+const RUST: &[Step] = &[
+    ("formatting", &["fmt", "--all", "--", "--check"]),
+    ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    ("documentation", &["doc", "--workspace", "--no-deps"]),
+    ("tests", &["test", "--workspace", "--all-targets"]),
+    ("documentation tests", &["test", "--workspace", "--doc"]),
+];
+
+const MODELS: &[Step] = &[
+    ("loom", &["test", "-p", "braid-core", "--features", "loom", "--lib", "engine::models"]),
+    ("shuttle", &["test", "-p", "braid-core", "--features", "shuttle", "--lib", "engine::models"]),
+];
+
 /// Runs every step, also after one has failed, so that one run shows all there is to mend.
-fn test() -> bool {
+fn steps(with_style: bool, steps: &[Step]) -> bool {
     let warnings = ("RUSTDOCFLAGS", "-D warnings");
-    let steps: [(&str, &[&str]); 5] = [
-        ("formatting", &["fmt", "--all", "--", "--check"]),
-        ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-        ("documentation", &["doc", "--workspace", "--no-deps"]),
-        ("tests", &["test", "--workspace", "--all-targets"]),
-        ("documentation tests", &["test", "--workspace", "--doc"]),
-    ];
     let mut failed = Vec::new();
-    if !style::check() {
+    if with_style && !style::check() {
         failed.push("style");
     }
-    for (name, args) in steps {
+    for &(name, args) in steps {
         println!("== {name}: cargo {}", args.join(" "));
         if !cargo(args, warnings) {
             failed.push(name);

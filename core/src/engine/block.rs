@@ -5,10 +5,10 @@ use super::{
     commit::Committer,
     ledger::Ledger,
     output,
-    run::{Counters, Run, position},
-    schedule::Schedule,
+    run::{Input, Run, position},
     tables::Tables,
     view::{View, ViewError},
+    vm::Revm,
 };
 use crate::{
     block::Block,
@@ -17,19 +17,13 @@ use crate::{
     outcome::{Outcome, Statistics},
     pool::Pool,
     source::StateSource,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    tally::{self, CanonicalState, Tally, panic_message},
+    sync::atomic::AtomicBool,
+    tally::{self, CanonicalState, Tally},
 };
 use alloy_evm::{EvmEnv, ToTxEnv};
 use rayon::prelude::*;
 use revm::{Database, context::TxEnv};
-use std::{
-    cell::RefCell,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::cell::RefCell;
 
 /// From this many transactions on, their environments are built on the rayon pool: a type-4
 /// transaction recovers its authorities there.
@@ -88,48 +82,17 @@ impl Job<'_> {
         stop: &'b AtomicBool,
         canonical: Option<CanonicalState>,
     ) -> Result<(Committer<'b>, Statistics), ExecuteError> {
-        let run = Run {
+        let vm = Revm { env, txs, keep_state: canonical.is_some() };
+        let committer = Committer::new(tables, Tally::new(self.block, env), canonical);
+        let input = Input {
             tables,
             block: self.block,
-            txs,
-            env,
             source: self.source,
             limits: self.limits,
-            schedule: Schedule::new(self.block),
-            records: txs.iter().map(|_| Mutex::new(None)).collect(),
-            keep_state: canonical.is_some(),
-            committer: Mutex::new(Committer::new(tables, Tally::new(self.block, env), canonical)),
             stop,
-            counters: Counters::default(),
             forced: self.options.forced,
         };
-        pool.run(&|_worker| {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run.work())) {
-                let message = panic_message(&*panic);
-                let error = HostError::Panic { index: None, message };
-                run.committer.lock().failure.get_or_insert(error.into());
-                run.stop.store(true, Ordering::Relaxed);
-            }
-        });
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let statistics = Statistics {
-            executions: count(&run.counters.executions),
-            reexecutions: count(&run.counters.reexecutions),
-            direct: count(&run.counters.direct),
-            discarded: count(&run.counters.discarded),
-            workers: count(&run.counters.workers) as u32,
-            fell_back: run.schedule.backed_off(),
-        };
-        let complete = run.schedule.head() == run.schedule.len();
-        let mut committer = run.committer.into_inner();
-        if let Some(error) = committer.failure.take() {
-            return Err(error);
-        }
-        if !complete {
-            let message = "the workers left before the last transaction was committed".to_owned();
-            return Err(HostError::Internal(message).into());
-        }
-        Ok((committer, statistics))
+        Run::new(vm, input, committer).drive(pool)
     }
 }
 

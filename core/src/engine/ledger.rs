@@ -93,7 +93,7 @@ impl DatabaseCommit for Ledger<'_, '_> {
         let stamp = Stamp::new(self.position, self.incarnation);
         let mut writes = WriteSet::default();
         // Every account in `changes` was read through this view, so nothing is read here again.
-        let drained = drain(self.view, self.position, &mut state, true, &mut writes);
+        let drained = drain(self.view, &mut state, true, &mut writes);
         if let Err(ViewError::Source(error)) = drained {
             self.failure.borrow_mut().get_or_insert(error);
         }

@@ -25,12 +25,15 @@ mod commit;
 pub(crate) mod evm;
 mod ledger;
 mod limits;
+#[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
+mod models;
 mod output;
 mod record;
 mod run;
 mod schedule;
 mod tables;
 mod view;
+mod vm;
 
 pub use limits::{CancelToken, Limits};
 

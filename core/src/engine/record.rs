@@ -44,11 +44,11 @@ pub(crate) struct Record {
 /// is emptied with its capacity kept.
 pub(crate) fn drain(
     view: &mut View<'_>,
-    position: Position,
     state: &mut EvmState,
     keep: bool,
     writes: &mut WriteSet,
 ) -> Result<(), ViewError> {
+    let position = view.position();
     if keep {
         for (address, account) in state.iter_mut() {
             write_account(view, position, *address, account, writes)?;

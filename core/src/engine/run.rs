@@ -10,16 +10,18 @@
 
 use super::{
     commit::Committer,
-    evm::Runner,
     limits::Limits,
-    record::{Record, WriteSet, drain},
+    record::{Record, WriteSet},
     schedule::{Claim, Schedule},
     tables::{Position, Stamp, Tables},
     view::{ReadSet, View, ViewError},
+    vm::{Effects, Failed, Vm},
 };
 use crate::{
     block::Block,
     error::{ExecuteError, HostError},
+    outcome::Statistics,
+    pool::Pool,
     source::StateSource,
     sync::{
         self, Mutex, MutexGuard,
@@ -27,8 +29,8 @@ use crate::{
     },
     tally::panic_message,
 };
-use alloy_evm::{EvmEnv, block::BlockExecutionError};
-use revm::context::{TxEnv, result::EVMError};
+use alloy_evm::block::BlockExecutionError;
+use revm::context::result::EVMError;
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -46,50 +48,63 @@ const NAP: Duration = Duration::from_micros(50);
 const SPECULATIVE: u8 = 1;
 const IN_ORDER: u8 = 2;
 
-type Failed = EVMError<ViewError>;
-
 /// Where in the block a transaction's versions stand.
 pub(crate) const fn position(index: usize) -> Position {
     index as Position + 1
 }
 
-/// Everything the workers of one block share.
-pub(crate) struct Run<'b> {
+/// What a run is given.
+pub(crate) struct Input<'b> {
     pub(crate) tables: &'b Tables,
     pub(crate) block: &'b Block,
-    pub(crate) txs: &'b [TxEnv],
-    pub(crate) env: &'b EvmEnv,
     pub(crate) source: &'b dyn StateSource,
     pub(crate) limits: &'b Limits,
-    pub(crate) schedule: Schedule,
-    /// Ready records; `None` stands for a speculation that came to nothing.
-    pub(crate) records: Box<[Mutex<Option<Box<Record>>>]>,
-    pub(crate) committer: Mutex<Committer<'b>>,
     pub(crate) stop: &'b AtomicBool,
-    pub(crate) counters: Counters,
-    pub(crate) keep_state: bool,
     pub(crate) forced: bool,
+}
+
+/// Everything the workers of one block share.
+pub(crate) struct Run<'b, V> {
+    vm: V,
+    input: Input<'b>,
+    schedule: Schedule,
+    /// Ready records; `None` stands for a speculation that came to nothing.
+    records: Box<[Mutex<Option<Box<Record>>>]>,
+    committer: Mutex<Committer<'b>>,
+    counters: Counters,
 }
 
 /// Counts for [`crate::Statistics`].
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) executions: AtomicU64,
-    pub(crate) reexecutions: AtomicU64,
-    pub(crate) direct: AtomicU64,
-    pub(crate) discarded: AtomicU64,
-    pub(crate) workers: AtomicU64,
+struct Counters {
+    executions: AtomicU64,
+    reexecutions: AtomicU64,
+    direct: AtomicU64,
+    discarded: AtomicU64,
+    workers: AtomicU64,
 }
 
 impl Counters {
     fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn statistics(&self, fell_back: bool) -> Statistics {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Statistics {
+            executions: count(&self.executions),
+            reexecutions: count(&self.reexecutions),
+            direct: count(&self.direct),
+            discarded: count(&self.discarded),
+            workers: count(&self.workers) as u32,
+            fell_back,
+        }
+    }
 }
 
 /// What belongs to one worker.
-struct Worker<'b> {
-    runner: Runner<View<'b>>,
+struct Worker<I> {
+    vm: I,
     /// Emptied records, for the next executions.
     spare: Vec<(ReadSet, WriteSet)>,
 }
@@ -97,15 +112,52 @@ struct Worker<'b> {
 /// An execution that panicked.
 type Panic = Box<dyn Any + Send>;
 
-impl<'b> Run<'b> {
+impl<'b, V: Vm<'b>> Run<'b, V> {
+    pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>) -> Self {
+        Self {
+            vm,
+            schedule: Schedule::new(input.block),
+            records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
+            committer: Mutex::new(committer),
+            counters: Counters::default(),
+            input,
+        }
+    }
+
+    /// Executes and commits all transactions on the calling thread and the pool's.
+    pub(crate) fn drive(
+        self,
+        pool: &mut Pool,
+    ) -> Result<(Committer<'b>, Statistics), ExecuteError> {
+        pool.run(&|_worker| {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
+                let message = panic_message(&*panic);
+                let error = HostError::Panic { index: None, message };
+                self.committer.lock().failure.get_or_insert(error.into());
+                self.input.stop.store(true, Ordering::Relaxed);
+            }
+        });
+        let statistics = self.counters.statistics(self.schedule.backed_off());
+        let complete = self.schedule.head() == self.schedule.len();
+        let mut committer = self.committer.into_inner();
+        if let Some(error) = committer.failure.take() {
+            return Err(error);
+        }
+        if !complete {
+            let message = "the workers left before the last transaction was committed".to_owned();
+            return Err(HostError::Internal(message).into());
+        }
+        Ok((committer, statistics))
+    }
+
     /// The whole life of one worker in this block.
     pub(crate) fn work(&self) {
         Counters::add(&self.counters.workers);
         let mut worker = self.worker();
         let mut idle = 0;
         let mut last = None;
-        while !self.stop.load(Ordering::Relaxed) {
-            if let Some(error) = self.limits.exceeded() {
+        while !self.input.stop.load(Ordering::Relaxed) {
+            if let Some(error) = self.input.limits.exceeded() {
                 self.fail(&mut self.committer.lock(), error.into());
                 return;
             }
@@ -128,13 +180,13 @@ impl<'b> Run<'b> {
         }
     }
 
-    fn worker(&self) -> Worker<'b> {
-        let view = View::new(self.tables, self.source, self.stop);
-        Worker { runner: Runner::new(view, self.env), spare: Vec::new() }
+    fn worker(&self) -> Worker<V::Instance> {
+        let view = View::new(self.input.tables, self.input.source, self.input.stop);
+        Worker { vm: self.vm.instance(view), spare: Vec::new() }
     }
 
-    fn execute(&self, worker: &mut Worker<'b>, index: usize) {
-        if !self.forced && index == self.schedule.head() {
+    fn execute(&self, worker: &mut Worker<V::Instance>, index: usize) {
+        if !self.input.forced && index == self.schedule.head() {
             // Every earlier transaction is committed: what this run sees is its pre-state.
             Counters::add(&self.counters.direct);
             let mut committer = self.committer.lock();
@@ -146,10 +198,10 @@ impl<'b> Run<'b> {
             Ok(record) => {
                 let stamp = Stamp::new(position(index), SPECULATIVE);
                 for (id, value) in &record.writes.accounts {
-                    self.tables.account(*id).publish(stamp, value.clone());
+                    self.input.tables.account(*id).publish(stamp, value.clone());
                 }
                 for (id, value) in &record.writes.slots {
-                    self.tables.slot(*id).publish(stamp, *value);
+                    self.input.tables.slot(*id).publish(stamp, *value);
                 }
                 *self.records[index].lock() = Some(record);
             }
@@ -160,12 +212,12 @@ impl<'b> Run<'b> {
     }
 
     /// Runs a transaction ahead of its turn. An error or a panic is nothing but a lost run.
-    fn speculate(&self, worker: &mut Worker<'b>, index: usize) -> Result<Box<Record>, ()> {
+    fn speculate(&self, worker: &mut Worker<V::Instance>, index: usize) -> Result<Box<Record>, ()> {
         match self.attempt(worker, index) {
             Ok(Ok(record)) => Ok(record),
             Ok(Err(_)) => Err(()),
             Err(_panic) => {
-                worker.runner = self.worker().runner;
+                worker.vm = self.worker().vm;
                 Err(())
             }
         }
@@ -173,7 +225,7 @@ impl<'b> Run<'b> {
 
     fn attempt(
         &self,
-        worker: &mut Worker<'b>,
+        worker: &mut Worker<V::Instance>,
         index: usize,
     ) -> Result<Result<Box<Record>, Failed>, Panic> {
         Counters::add(&self.counters.executions);
@@ -182,46 +234,34 @@ impl<'b> Run<'b> {
 
     fn attempt_unguarded(
         &self,
-        worker: &mut Worker<'b>,
+        worker: &mut Worker<V::Instance>,
         index: usize,
     ) -> Result<Box<Record>, Failed> {
-        let position = position(index);
         let (reads, mut writes) = worker.spare.pop().unwrap_or_default();
         writes.clear();
-        let runner = &mut worker.runner;
-        runner.db().begin(position, reads);
-        let mut executed = runner.run(&self.txs[index])?;
-        let state = &mut executed.state;
-        drain(runner.db(), position, state, self.keep_state, &mut writes)
-            .map_err(EVMError::Database)?;
-        let state = if self.keep_state {
-            Some(executed.state)
-        } else {
-            runner.recycle(executed.state);
-            None
-        };
-        let reads = std::mem::take(&mut runner.db().reads);
-        Ok(Box::new(Record {
-            result: executed.result,
-            reads,
-            writes,
-            reward: executed.reward,
-            state,
-        }))
+        self.vm.view(&mut worker.vm).begin(position(index), reads);
+        let Effects { result, reward, state } =
+            self.vm.execute(&mut worker.vm, index, &mut writes)?;
+        let reads = std::mem::take(&mut self.vm.view(&mut worker.vm).reads);
+        Ok(Box::new(Record { result, reads, writes, reward, state }))
     }
 
     /// Commits the ready prefix if nobody else is at it.
-    fn commit_if_free(&self, worker: &mut Worker<'b>) {
+    fn commit_if_free(&self, worker: &mut Worker<V::Instance>) {
         while self.schedule.is_ready(self.schedule.head()) {
             let Some(mut committer) = self.committer.try_lock() else { return };
             self.commit_ready(worker, &mut committer);
-            if self.stop.load(Ordering::Relaxed) {
+            if self.input.stop.load(Ordering::Relaxed) {
                 return;
             }
         }
     }
 
-    fn commit_ready(&self, worker: &mut Worker<'b>, committer: &mut MutexGuard<'_, Committer<'b>>) {
+    fn commit_ready(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        committer: &mut MutexGuard<'_, Committer<'b>>,
+    ) {
         loop {
             let index = self.schedule.head();
             if committer.torn {
@@ -231,7 +271,7 @@ impl<'b> Run<'b> {
             if committer.failure.is_some() || !self.schedule.is_ready(index) {
                 return;
             }
-            if let Some(error) = self.limits.exceeded() {
+            if let Some(error) = self.input.limits.exceeded() {
                 return self.fail(committer, error.into());
             }
             let record = self.records[index].lock().take();
@@ -254,7 +294,7 @@ impl<'b> Run<'b> {
     /// Executes the head on committed state: its error is the block's.
     fn run_in_order(
         &self,
-        worker: &mut Worker<'b>,
+        worker: &mut Worker<V::Instance>,
         committer: &mut MutexGuard<'_, Committer<'b>>,
         index: usize,
         failed: bool,
@@ -274,7 +314,7 @@ impl<'b> Run<'b> {
                 self.fail(committer, error);
             }
             Err(panic) => {
-                worker.runner = self.worker().runner;
+                worker.vm = self.worker().vm;
                 let message = panic_message(&*panic);
                 self.fail(committer, HostError::Panic { index: Some(index), message }.into());
             }
@@ -283,7 +323,7 @@ impl<'b> Run<'b> {
 
     fn accept(
         &self,
-        worker: &mut Worker<'b>,
+        worker: &mut Worker<V::Instance>,
         committer: &mut MutexGuard<'_, Committer<'b>>,
         (index, incarnation, failed): (usize, u8, bool),
         mut record: Box<Record>,
@@ -304,10 +344,10 @@ impl<'b> Run<'b> {
     fn withdraw(&self, index: usize, record: &Record) {
         let stamp = Stamp::new(position(index), SPECULATIVE);
         for (id, _) in &record.writes.accounts {
-            self.tables.account(*id).withdraw(stamp);
+            self.input.tables.account(*id).withdraw(stamp);
         }
         for (id, _) in &record.writes.slots {
-            self.tables.slot(*id).withdraw(stamp);
+            self.input.tables.slot(*id).withdraw(stamp);
         }
     }
 
@@ -317,7 +357,7 @@ impl<'b> Run<'b> {
             EVMError::Database(ViewError::Source(error)) => HostError::Source(error).into(),
             EVMError::Database(ViewError::Stopped) => HostError::Cancelled.into(),
             error => {
-                let hash = *self.block.transactions[index].tx_hash();
+                let hash = *self.input.block.transactions[index].tx_hash();
                 ExecuteError::from_alloy(Some(index), BlockExecutionError::evm(error, hash))
             }
         }
@@ -325,11 +365,11 @@ impl<'b> Run<'b> {
 
     fn fail(&self, committer: &mut MutexGuard<'_, Committer<'b>>, error: ExecuteError) {
         committer.failure.get_or_insert(error);
-        self.stop.store(true, Ordering::Relaxed);
+        self.input.stop.store(true, Ordering::Relaxed);
     }
 }
 
-fn recycle(worker: &mut Worker<'_>, record: Box<Record>) {
+fn recycle<I>(worker: &mut Worker<I>, record: Box<Record>) {
     let Record { reads, writes, .. } = *record;
     if worker.spare.len() < 64 {
         worker.spare.push((reads, writes));

@@ -107,6 +107,11 @@ impl<'b> View<'b> {
         self.run += 1;
     }
 
+    /// Where in the block this execution stands.
+    pub(crate) const fn position(&self) -> Position {
+        self.position
+    }
+
     /// What this execution saw of an account, if it looked.
     pub(crate) fn seen(&self, id: u32) -> Option<&AccountRead> {
         let (run, place) = *self.seen.get(id as usize)?;

@@ -1,0 +1,9 @@
+//! Model checks: shuttle drives the whole engine through random schedules, loom explores every
+//! schedule of the small protocols. Run by `cargo xtask test models`.
+
+#[cfg(all(feature = "loom", not(feature = "shuttle")))]
+mod primitives;
+#[cfg(feature = "shuttle")]
+mod scheduler;
+#[cfg(feature = "shuttle")]
+mod scripted;

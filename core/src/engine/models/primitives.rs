@@ -1,0 +1,177 @@
+//! The small protocols under loom: every interleaving of two or three threads.
+
+use super::super::{
+    schedule::{Claim, Schedule},
+    tables::{SlotCell, Stamp},
+};
+use crate::{
+    Block,
+    pool::Pool,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+        thread,
+    },
+};
+use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
+use alloy_primitives::{Address, Signature, U256};
+use loom::model::Builder;
+use std::sync::Arc;
+
+/// Explores all schedules with at most this many forced switches (three find most faults, says
+/// loom's own documentation).
+fn explore(test: impl Fn() + Send + Sync + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(test);
+}
+
+const fn value(stamp: Stamp) -> U256 {
+    U256::from_limbs([stamp.position() as u64 + 100, 0, 0, 0])
+}
+
+/// A reader below a position sees the base or a version of a lower position, each with its own
+/// value; where the committed stamp is the one it saw, the committed value is the one it saw.
+#[test]
+fn a_stamp_names_its_value() {
+    explore(|| {
+        let cell = Arc::new(SlotCell::default());
+        let (first, second) = (Stamp::new(1, 1), Stamp::new(2, 1));
+        let workers = [first, second].map(|stamp| {
+            let cell = cell.clone();
+            thread::spawn(move || cell.publish(stamp, value(stamp)))
+        });
+        let reader = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                let seen = cell.below(3);
+                if let Some((stamp, seen)) = seen {
+                    assert_eq!(seen, value(stamp));
+                }
+                // The next transaction's reader never sees less than the one before.
+                let later = cell.below(4).map(|(stamp, _)| stamp);
+                assert!(later >= seen.map(|(stamp, _)| stamp));
+                seen
+            })
+        };
+        let [one, two] = workers;
+        one.join().unwrap();
+        // The token's holder knows from the record that version one is published.
+        cell.promote(first);
+        two.join().unwrap();
+        cell.promote(second);
+        let seen = reader.join().unwrap();
+        assert_eq!(cell.committed_stamp(), second);
+        let (stamp, committed) = cell.committed().unwrap();
+        assert_eq!((stamp, committed), (second, value(second)));
+        if let Some((stamp, seen)) = seen.filter(|(stamp, _)| *stamp == second) {
+            assert_eq!(seen, value(stamp));
+        }
+    });
+}
+
+/// A withdrawn version is gone for readers that begin afterwards, a re-executed one replaces it.
+#[test]
+fn a_withdrawn_version_is_replaced() {
+    explore(|| {
+        let cell = Arc::new(SlotCell::default());
+        let (stale, fresh) = (Stamp::new(1, 1), Stamp::new(1, 2));
+        cell.publish(stale, value(stale));
+        let reader = {
+            let cell = cell.clone();
+            thread::spawn(move || cell.below(2).map(|(stamp, _)| stamp))
+        };
+        cell.withdraw(stale);
+        cell.commit(fresh, U256::from(7));
+        let seen = reader.join().unwrap();
+        assert!([None, Some(stale), Some(fresh)].contains(&seen));
+        assert_eq!(cell.below(2), Some((fresh, U256::from(7))));
+    });
+}
+
+/// Each location is read from the source once, whoever asks.
+#[test]
+fn a_base_value_is_read_once() {
+    explore(|| {
+        let cell = Arc::new(SlotCell::default());
+        let reads = Arc::new(AtomicUsize::new(0));
+        let ask = |cell: &SlotCell, reads: &AtomicUsize| {
+            let read = || {
+                reads.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, ()>(U256::from(9))
+            };
+            assert_eq!(cell.base(read), Ok(&U256::from(9)));
+        };
+        let other = {
+            let (cell, reads) = (cell.clone(), reads.clone());
+            thread::spawn(move || ask(&cell, &reads))
+        };
+        ask(&cell, &reads);
+        other.join().unwrap();
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// When `run` returns no thread holds the job, and a second job runs on the same threads.
+#[test]
+fn the_gate_lets_nobody_stay_inside() {
+    explore(|| {
+        let mut pool = Pool::new(1);
+        for _ in 0..2 {
+            let inside = AtomicUsize::new(0);
+            let runs = AtomicUsize::new(0);
+            pool.run(&|_worker| {
+                inside.fetch_add(1, Ordering::Relaxed);
+                runs.fetch_add(1, Ordering::Relaxed);
+                inside.fetch_sub(1, Ordering::Relaxed);
+            });
+            assert_eq!(inside.load(Ordering::Relaxed), 0);
+            assert!((1..=2).contains(&runs.load(Ordering::Relaxed)));
+        }
+    });
+}
+
+/// Two workers are handed every transaction exactly once.
+#[test]
+fn every_transaction_is_handed_out_once() {
+    explore(|| {
+        let block = chain_of(3);
+        let schedule = Arc::new(Schedule::new(&block));
+        let handed = Arc::new(Mutex::new(Vec::new()));
+        let work = |schedule: &Schedule, handed: &Mutex<Vec<usize>>| {
+            let (mut last, mut idle) = (None, 0);
+            loop {
+                match schedule.claim(last, idle) {
+                    Claim::Run(index) => {
+                        handed.lock().push(index);
+                        schedule.set_ready(index);
+                        (last, idle) = (Some(index), 0);
+                    }
+                    Claim::Wait => {
+                        idle += 1;
+                        thread::yield_now();
+                    }
+                    Claim::Finished => return,
+                }
+            }
+        };
+        let other = {
+            let (schedule, handed) = (schedule.clone(), handed.clone());
+            thread::spawn(move || work(&schedule, &handed))
+        };
+        work(&schedule, &handed);
+        other.join().unwrap();
+        let mut handed = handed.lock().clone();
+        handed.sort_unstable();
+        assert_eq!(handed, [0, 1, 2]);
+    });
+}
+
+/// Transactions of which the first and the last share a sender.
+fn chain_of(len: u8) -> Block {
+    let transactions = (0..len).map(|index| {
+        let signed = TxLegacy::default().into_signed(Signature::test_signature());
+        Recovered::new_unchecked(signed.into(), Address::repeat_byte(index % 2))
+    });
+    Block { transactions: transactions.collect(), ..Block::default() }
+}

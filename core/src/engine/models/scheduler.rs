@@ -1,0 +1,159 @@
+//! The whole engine under shuttle: pool, scheduler, tables, commit token, with scripts for revm.
+//!
+//! Each schedule runs a random block on random schedules of three workers and compares everything
+//! with sequential execution of the same scripts. A deadlock or an endless schedule fails the test.
+
+use super::{
+    super::{
+        commit::Committer,
+        limits::Limits,
+        run::{Input, Run},
+        tables::Tables,
+    },
+    scripted::{CONTRACT, Key, Memory, Script, Scripted, holder, log},
+};
+use crate::{
+    Block, ExecuteError, pool::Pool, source::MemoryState, sync::atomic::AtomicBool, tally::Tally,
+};
+use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
+use alloy_evm::EvmEnv;
+use alloy_primitives::{Address, Signature, U256};
+use revm::state::AccountInfo;
+use shuttle::{
+    Config, Runner,
+    rand::{Rng, thread_rng},
+    scheduler::{PctScheduler, RandomScheduler, Scheduler},
+};
+
+const HELPERS: usize = 2;
+const BENEFICIARY: Address = Address::repeat_byte(0xbe);
+
+/// What sequential execution gives: the receipts' values, the memory, the first invalid index.
+struct Expected {
+    values: Vec<u64>,
+    memory: Memory,
+    invalid: Option<usize>,
+}
+
+fn sequential(scripts: &[Script]) -> Expected {
+    let mut memory: Memory = (0..3).map(|slot| (Key::Slot(slot), slot + 1)).collect();
+    let mut values = Vec::new();
+    for (index, script) in scripts.iter().enumerate() {
+        let fetch = |key| Ok::<_, ()>(memory.get(&key).copied().unwrap_or_default());
+        match script.run(index, fetch) {
+            Ok(Some((value, written))) => {
+                values.push(value);
+                memory.extend(written);
+            }
+            _ => return Expected { values, memory, invalid: Some(index) },
+        }
+    }
+    Expected { values, memory, invalid: None }
+}
+
+fn block(rng: &mut impl Rng, len: usize) -> Block {
+    let transactions = (0..len).map(|_| {
+        let to = Address::repeat_byte(0xa0 + rng.gen_range(0..2));
+        let tx = TxLegacy { to: to.into(), ..TxLegacy::default() };
+        let signed = tx.into_signed(Signature::test_signature());
+        Recovered::new_unchecked(signed.into(), Address::repeat_byte(rng.gen_range(0..3)))
+    });
+    Block { transactions: transactions.collect(), ..Block::default() }
+}
+
+fn state() -> MemoryState {
+    let mut state = MemoryState::default();
+    state.insert_account(CONTRACT, AccountInfo::default().with_nonce(1));
+    for slot in 0..3 {
+        state.insert_storage(CONTRACT, U256::from(slot), U256::from(slot + 1)).unwrap();
+    }
+    state.insert_account(BENEFICIARY, AccountInfo::default().with_balance(U256::from(5)));
+    state
+}
+
+/// One random block on one schedule.
+fn one_schedule() {
+    let mut rng = thread_rng();
+    let len = rng.gen_range(2..7);
+    let failing = rng.gen_range(0..4) == 0;
+    let scripts: Vec<Script> = (0..len).map(|_| Script::random(&mut rng, failing)).collect();
+    let expected = sequential(&scripts);
+    let block = block(&mut rng, len);
+    let (source, limits, stop) = (state(), Limits::default(), AtomicBool::new(false));
+    let mut env = EvmEnv::<revm::primitives::hardfork::SpecId>::default();
+    env.block_env.beneficiary = BENEFICIARY;
+    let tables = Tables::new();
+    let committer = Committer::new(&tables, Tally::new(&block, &env), None);
+    let beneficiary = tables.account_id(&BENEFICIARY);
+    let info = source.account(&BENEFICIARY).cloned();
+    let base = super::super::tables::BaseAccount { info, code: Default::default() };
+    tables.account(beneficiary).base(|| Ok::<_, ()>(base)).unwrap();
+    let input = Input {
+        tables: &tables,
+        block: &block,
+        source: &source,
+        limits: &limits,
+        stop: &stop,
+        forced: rng.gen_range(0..2) == 0,
+    };
+    let mut pool = Pool::new(HELPERS);
+    let outcome = Run::new(Scripted(scripts), input, committer).drive(&mut pool);
+    drop(pool);
+    match (outcome, expected.invalid) {
+        (Err(ExecuteError::Invalid(error)), Some(index)) => assert_eq!(error.index, Some(index)),
+        (Ok((committer, statistics)), None) => {
+            let logs: Vec<_> =
+                committer.tally.receipts.iter().flat_map(|receipt| &receipt.logs).collect();
+            let values: Vec<_> = expected.values.iter().map(|value| log(*value)).collect();
+            assert_eq!(logs, values.iter().collect::<Vec<_>>());
+            assert!(statistics.executions <= 2 * len as u64, "{statistics:?}");
+            assert_memory(&tables, &expected.memory, len as u64);
+        }
+        (Err(error), _) => panic!("{error}, expected invalid {:?}", expected.invalid),
+        (Ok(_), Some(index)) => panic!("accepted, expected invalid {index}"),
+    }
+}
+
+/// Committed state is the oracle's, and the beneficiary got every reward.
+fn assert_memory(tables: &Tables, memory: &Memory, rewards: u64) {
+    let balance = |address| {
+        let cell = tables.account(tables.account_id(&address));
+        cell.committed().and_then(|(_, value)| value.info).map(|info| info.balance)
+    };
+    for (key, value) in memory {
+        let committed = match key {
+            Key::Balance(of) => balance(holder(*of)),
+            Key::Slot(slot) => {
+                let contract = tables.account_id(&CONTRACT);
+                let cell = tables.slot(tables.slot_id(contract, &U256::from(*slot)));
+                cell.committed()
+                    .map(|(_, value)| value)
+                    .or_else(|| (*value == slot + 1).then(|| U256::from(*value)))
+            }
+        };
+        assert_eq!(committed, Some(U256::from(*value)), "{key:?}");
+    }
+    assert_eq!(balance(BENEFICIARY), Some(U256::from(5 + rewards)));
+}
+
+fn explore(scheduler: impl Scheduler + 'static) {
+    let mut config = Config::new();
+    config.stack_size = 1 << 18;
+    Runner::new(scheduler, config).run(one_schedule);
+}
+
+/// How many schedules to explore: `BRAID_SCHEDULES`, else what the test says.
+fn schedules(default: usize) -> usize {
+    let asked = std::env::var("BRAID_SCHEDULES").ok();
+    asked.and_then(|count| count.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn random_schedules_give_the_sequential_result() {
+    explore(RandomScheduler::new(schedules(80_000)));
+}
+
+#[test]
+fn adversarial_schedules_give_the_sequential_result() {
+    explore(PctScheduler::new(4, schedules(20_000)));
+}

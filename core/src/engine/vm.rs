@@ -1,0 +1,92 @@
+//! What a worker runs: one transaction on one view.
+//!
+//! Role: the seam between the engine's protocol and the EVM, so that a scripted machine can drive
+//! the protocol through every schedule. [`Revm`] is the real one.
+//!
+//! Invariant: an execution is a function of the transaction, the block's environment and the
+//! answers of the view; it leaves nothing behind but its effects.
+
+use super::{
+    evm::Runner,
+    record::{WriteSet, drain},
+    view::{View, ViewError},
+};
+use alloy_evm::EvmEnv;
+use alloy_primitives::U256;
+use revm::{
+    context::{
+        TxEnv,
+        result::{EVMError, ExecutionResult},
+    },
+    state::EvmState,
+};
+
+/// Why a transaction gave no result.
+pub(crate) type Failed = EVMError<ViewError>;
+
+/// What one execution did, beside its writes.
+pub(crate) struct Effects {
+    pub(crate) result: ExecutionResult,
+    /// The beneficiary's reward where it is not among the writes.
+    pub(crate) reward: Option<U256>,
+    /// The journal's accounts, where somebody wants them.
+    pub(crate) state: Option<EvmState>,
+}
+
+/// Executes the transactions of one block.
+pub(crate) trait Vm<'b>: Sync {
+    /// What belongs to one worker.
+    type Instance;
+
+    /// A machine for the calling worker.
+    fn instance(&self, view: View<'b>) -> Self::Instance;
+
+    /// The view that the machine reads through.
+    fn view<'i>(&self, instance: &'i mut Self::Instance) -> &'i mut View<'b>;
+
+    /// Runs a transaction; the caller has set the view to its position.
+    fn execute(
+        &self,
+        instance: &mut Self::Instance,
+        index: usize,
+        writes: &mut WriteSet,
+    ) -> Result<Effects, Failed>;
+}
+
+/// revm, with the handler of [`super::evm`].
+pub(crate) struct Revm<'b> {
+    pub(crate) env: &'b EvmEnv,
+    pub(crate) txs: &'b [TxEnv],
+    /// Whether the journal's accounts are wanted.
+    pub(crate) keep_state: bool,
+}
+
+impl<'b> Vm<'b> for Revm<'b> {
+    type Instance = Runner<View<'b>>;
+
+    fn instance(&self, view: View<'b>) -> Self::Instance {
+        Runner::new(view, self.env)
+    }
+
+    fn view<'i>(&self, instance: &'i mut Self::Instance) -> &'i mut View<'b> {
+        instance.db()
+    }
+
+    fn execute(
+        &self,
+        runner: &mut Self::Instance,
+        index: usize,
+        writes: &mut WriteSet,
+    ) -> Result<Effects, Failed> {
+        let mut executed = runner.run(&self.txs[index])?;
+        drain(runner.db(), &mut executed.state, self.keep_state, writes)
+            .map_err(EVMError::Database)?;
+        let state = if self.keep_state {
+            Some(executed.state)
+        } else {
+            runner.recycle(executed.state);
+            None
+        };
+        Ok(Effects { result: executed.result, reward: executed.reward, state })
+    }
+}
