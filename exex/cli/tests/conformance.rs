@@ -59,7 +59,10 @@ fn case(reward: u64, exception: Option<&str>) -> Value {
     let encode = |header: Header| {
         hex::encode_prefixed(alloy_rlp::encode(SignedBlock::new(header, BlockBody::default())))
     };
-    let account = |balance: String, code: &str| json!({"nonce": "0x00", "balance": balance, "code": code, "storage": {}});
+    let account = |balance: String, code: &str| {
+        let storage = json!({});
+        json!({"nonce": "0x00", "balance": balance, "code": code, "storage": storage})
+    };
     let mut block = json!({"rlp": encode(header)});
     if let Some(exception) = exception {
         block["expectException"] = exception.into();
