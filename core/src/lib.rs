@@ -15,7 +15,7 @@ mod tally;
 
 pub use block::{Block, Receipt, Transaction};
 pub use chain::Chain;
-pub use engine::{Engine, Options};
+pub use engine::{Engine, Optimisations, Options};
 pub use error::{ExecuteError, HostError, InvalidBlock, SourceError};
 pub use outcome::{Outcome, OutputKind, StateChanges, StateOutput, Statistics};
 pub use source::{StateReader, StateSource};

@@ -10,7 +10,7 @@ use alloy_eips::eip7840::BlobParams;
 use alloy_hardforks::{EthereumHardfork as Fork, ForkCondition};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use braid_core::{
-    Block, Chain, Engine, ExecuteError, Options, Outcome, OutputKind,
+    Block, Chain, Engine, ExecuteError, Optimisations, Options, Outcome, OutputKind,
     sequential::{execute_bare, execute_stock},
     source::{MemoryState, decode_code},
 };
@@ -173,9 +173,14 @@ fn run_archive(archive: &str, agreement: bool) {
     let file = File::open(folder.join(archive)).expect("the archive opens");
     let mut decoder = zstd::stream::read::Decoder::new(file).expect("zstd");
     decoder.window_log_max(31).expect("a long window");
-    let engine = |threads, output| Engine::new(Options { threads, output, forced: true });
-    let engines =
-        [engine(4, OutputKind::Flat), engine(2, OutputKind::Bundle), engine(1, OutputKind::Flat)];
+    let engine = |threads, output, optimisations| {
+        Engine::new(Options { threads, output, forced: true, optimisations })
+    };
+    let engines = [
+        engine(4, OutputKind::Flat, Optimisations::ALL),
+        engine(2, OutputKind::Bundle, Optimisations::ALL),
+        engine(1, OutputKind::Flat, Optimisations::NONE),
+    ];
     let mut archive_reader = tar::Archive::new(decoder);
     let (mut cases, mut blocks, mut agreeing, mut seen) = (0, 0, 0, 0);
     for entry in archive_reader.entries().expect("a tar archive") {

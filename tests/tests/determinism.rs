@@ -75,8 +75,9 @@ fn twenty_blocks_give_the_same_bytes_in_every_run() {
     records.retain(|record| record.block.transactions.len() >= 15);
     records.truncate(20);
     for output in [OutputKind::Flat, OutputKind::Bundle] {
-        let engines = [1, 2, 3, 5, 8, 16]
-            .map(|threads| Engine::new(Options { threads, output, forced: true }));
+        let engines = [1, 2, 3, 5, 8, 16].map(|threads| {
+            Engine::new(Options { threads, output, forced: true, ..Options::default() })
+        });
         for record in &records {
             let source = record.state.source();
             let stock = execute_stock(&record.chain, &record.block, source, output).unwrap();

@@ -4,7 +4,7 @@
 mod common;
 
 use braid_core::{
-    Engine, Options, OutputKind,
+    Engine, Optimisations, Options, OutputKind,
     sequential::{execute_bare, execute_stock},
 };
 use braid_shadow::recorded::RecordedBlock;
@@ -12,8 +12,13 @@ use braid_shadow::recorded::RecordedBlock;
 const THREADS: [usize; 6] = [1, 2, 3, 4, 8, 16];
 
 fn check(records: &[RecordedBlock], output: OutputKind) {
-    let engines = THREADS.map(|threads| Engine::new(Options { threads, output, forced: true }));
-    let engine = Engine::new(Options { threads: 2, output, forced: false });
+    let engine = |threads, forced, optimisations| {
+        Engine::new(Options { threads, output, forced, optimisations })
+    };
+    let mut engines: Vec<_> =
+        THREADS.into_iter().map(|threads| engine(threads, true, Optimisations::ALL)).collect();
+    engines.push(engine(4, true, Optimisations::NONE));
+    let engine = engine(2, false, Optimisations::ALL);
     for record in records {
         let number = record.number();
         let source = record.state.source();

@@ -91,6 +91,7 @@ impl Job<'_> {
             limits: self.limits,
             stop,
             forced: self.options.forced,
+            optimisations: self.options.optimisations,
         };
         Run::new(vm, input, committer).drive(pool)
     }

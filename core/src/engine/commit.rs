@@ -5,16 +5,38 @@
 //! admission comes before the transaction's own error, as in alloy-evm.
 
 use super::{
-    record::Record,
+    record::{AccountWrite, Record},
+    run::position,
+    soft::{Fit, adjusted, committed, fit},
     tables::{AccountValue, Stamp, Tables},
-    view::{AccountRead, ReadSet, SlotRead},
+    view::{ReadSet, SlotRead},
 };
 use crate::{
     error::ExecuteError,
     tally::{CanonicalState, Tally, touch_beneficiary},
 };
 use alloy_primitives::U256;
-use revm::{DatabaseCommit, context::result::ExecutionResult, state::AccountInfo};
+use revm::{
+    DatabaseCommit, bytecode::Bytecode, context::result::ExecutionResult, state::AccountInfo,
+};
+
+/// Incarnations of a transaction's versions: it runs speculatively at most once, then at most once
+/// in order; a soft result commits moved values; the reward comes last.
+pub(crate) const SPECULATIVE: u8 = 1;
+const IN_ORDER: u8 = 2;
+const ADJUSTED: u8 = 3;
+const REWARDED: u8 = 4;
+
+/// How an execution relates to committed state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Validity {
+    /// All that it read is committed state.
+    Exact,
+    /// What differs is nothing that it depended on.
+    Soft,
+    /// It depended on something else.
+    Stale,
+}
 
 /// What the token's holder works on.
 pub(crate) struct Committer<'b> {
@@ -39,23 +61,25 @@ impl<'b> Committer<'b> {
         Self { tables, tally, beneficiary, canonical, torn: false, failure: None }
     }
 
-    /// Whether everything the execution read is what committed state says now.
-    pub(crate) fn is_valid(&self, reads: &ReadSet) -> bool {
-        reads.accounts.iter().all(|read| self.account_is_valid(read))
-            && reads.slots.iter().all(|read| self.slot_is_valid(read, reads))
-    }
-
-    fn account_is_valid(&self, read: &AccountRead) -> bool {
-        let cell = self.tables.account(read.id);
-        if cell.committed_stamp() == read.stamp {
-            return true;
+    /// How an execution relates to committed state.
+    pub(crate) fn validate(&self, record: &Record) -> Validity {
+        let Record { reads, writes, .. } = record;
+        let mut validity = Validity::Exact;
+        for read in &reads.accounts {
+            match fit(self.tables.account(read.id), read) {
+                Fit::Exact => {}
+                Fit::Soft(_) => validity = Validity::Soft,
+                Fit::Stale => return Validity::Stale,
+            }
         }
-        match cell.committed() {
-            Some((_, value)) => value == read.value,
-            None => cell.known_base().is_some_and(|base| {
-                base.info == read.value.info && read.value.wiped == 0 && !read.value.storage_known
-            }),
+        if !reads.slots.iter().all(|read| self.slot_is_valid(read, reads)) {
+            return Validity::Stale;
         }
+        let applies = |write: &AccountWrite| self.final_value(write, reads).is_some();
+        if validity == Validity::Soft && !writes.accounts.iter().all(applies) {
+            return Validity::Stale;
+        }
+        validity
     }
 
     fn slot_is_valid(&self, read: &SlotRead, reads: &ReadSet) -> bool {
@@ -64,10 +88,7 @@ impl<'b> Committer<'b> {
             return true;
         }
         // The account's own read is valid, so it tells how to look at the slot.
-        let Some(account) = reads.accounts.iter().find(|account| account.id == read.account) else {
-            return false;
-        };
-        let AccountValue { wiped, storage_known, .. } = account.value;
+        let AccountValue { wiped, storage_known, .. } = reads.accounts[read.account as usize].value;
         let value = match cell.committed() {
             Some((stamp, value)) if stamp.position() >= wiped => Some(value),
             Some(_) => Some(U256::ZERO),
@@ -77,31 +98,81 @@ impl<'b> Committer<'b> {
         value == Some(read.value)
     }
 
-    /// Commits a record whose versions are published under `stamp`, or not at all (`published`
-    /// false). The caller has validated it.
-    pub(crate) fn commit(
+    /// What a validated write commits: its own value, or, where the read behind it was soft, that
+    /// value moved to the committed one.
+    fn final_value(&self, write: &AccountWrite, reads: &ReadSet) -> Option<AccountValue> {
+        let read = &reads.accounts[write.read as usize];
+        match fit(self.tables.account(write.id), read) {
+            Fit::Exact => Some(write.value),
+            Fit::Soft(now) => adjusted(read, &write.value, &now),
+            Fit::Stale => None,
+        }
+    }
+
+    /// Commits a speculative record whose versions are published. The caller has validated it.
+    pub(crate) fn commit_speculative(
         &mut self,
         index: usize,
-        stamp: Stamp,
-        published: bool,
+        validity: Validity,
         record: &mut Record,
     ) {
-        let writes = &mut record.writes;
-        if published {
-            writes.accounts.iter().for_each(|(id, _)| self.tables.account(*id).promote(stamp));
-            writes.slots.iter().for_each(|(id, _)| self.tables.slot(*id).promote(stamp));
-        } else {
-            for (id, value) in writes.accounts.drain(..) {
-                self.tables.account(id).commit(stamp, value);
-            }
-            for (id, value) in writes.slots.drain(..) {
-                self.tables.slot(id).commit(stamp, value);
+        let stamp = Stamp::new(position(index), SPECULATIVE);
+        if validity == Validity::Soft {
+            self.patch_state(record);
+        }
+        let Record { writes, reads, .. } = record;
+        for write in &writes.accounts {
+            let cell = self.tables.account(write.id);
+            match self.final_value(write, reads) {
+                // Another value needs another stamp: a stamp names its value.
+                Some(value) if validity == Validity::Soft && value != write.value => {
+                    cell.withdraw(stamp);
+                    cell.commit(Stamp::new(position(index), ADJUSTED), value);
+                }
+                _ => cell.promote(stamp),
             }
         }
+        writes.slots.iter().for_each(|(id, _)| self.tables.slot(*id).promote(stamp));
+        self.finish(index, record);
+    }
+
+    /// Commits a record of an execution on committed state; its versions were never published.
+    pub(crate) fn commit_in_order(&mut self, index: usize, record: &mut Record) {
+        let stamp = Stamp::new(position(index), IN_ORDER);
+        for write in record.writes.accounts.drain(..) {
+            self.tables.account(write.id).commit(stamp, write.value);
+        }
+        for (id, value) in record.writes.slots.drain(..) {
+            self.tables.slot(id).commit(stamp, value);
+        }
+        self.finish(index, record);
+    }
+
+    /// The journal's accounts as an execution on committed state would have left them.
+    fn patch_state(&self, record: &mut Record) {
+        let Some(state) = &mut record.state else { return };
+        for account in state.values_mut() {
+            let Some(place) = account.info.account_id else { continue };
+            let read = &record.reads.accounts[place.get()];
+            let Fit::Soft(now) = fit(self.tables.account(read.id), read) else { continue };
+            let written = AccountValue::new(Some(&account.info));
+            let Some(value) = adjusted(read, &written, &now) else { continue };
+            account.info.balance = value.balance;
+            account.info.nonce = value.nonce;
+            let original = account.original_info_mut();
+            original.balance = now.balance;
+            original.nonce = now.nonce;
+        }
+    }
+
+    /// The reward, the sinks, the receipt.
+    fn finish(&mut self, index: usize, record: &mut Record) {
+        let stamp = Stamp::new(position(index), REWARDED);
         let paid = record.reward.map(|reward| self.pay(stamp, reward));
         if let Some(canonical) = &mut self.canonical {
             canonical.bump_bal_index();
             let mut state = record.state.take().unwrap_or_default();
+            state.values_mut().for_each(|account| account.info.account_id = None);
             if let Some((before, after)) = paid {
                 let beneficiary = self.tally.env.block_env.beneficiary;
                 touch_beneficiary(&mut state, beneficiary, before, after, self.tally.eip161());
@@ -115,30 +186,31 @@ impl<'b> Committer<'b> {
     /// materialises a missing one before EIP-161 and deletes an empty one from then on.
     fn pay(&self, stamp: Stamp, reward: U256) -> (Option<AccountInfo>, AccountInfo) {
         let cell = self.tables.account(self.beneficiary);
-        let before = cell.committed().map_or_else(
-            || AccountValue {
-                info: cell.known_base().and_then(|base| base.info.clone()),
-                ..AccountValue::default()
-            },
-            |(_, value)| value,
-        );
-        let mut info = before.info.clone().unwrap_or_default();
-        info.balance = info.balance.saturating_add(reward);
-        let after = info.clone();
-        let value = if info.is_empty() && self.tally.eip161() {
-            let gone = before.info.is_some();
-            gone.then(|| AccountValue { info: None, wiped: stamp.position(), storage_known: true })
-        } else if before.info.as_ref() == Some(&info) {
+        let before = committed(cell).unwrap_or(AccountValue::MISSING);
+        let after =
+            AccountValue { balance: before.balance.saturating_add(reward), exists: true, ..before };
+        let value = if after.is_empty() && self.tally.eip161() {
+            let gone = AccountValue {
+                wiped: stamp.position(),
+                storage_known: true,
+                ..AccountValue::MISSING
+            };
+            before.exists.then_some(gone)
+        } else if before == after {
             None
         } else {
-            let storage_known = before.storage_known
-                || before.info.as_ref().is_none_or(AccountInfo::has_no_code_and_nonce);
-            Some(AccountValue { info: Some(info), wiped: before.wiped, storage_known })
+            let storage_known = before.storage_known || before.is_plain();
+            Some(AccountValue { storage_known, ..after })
         };
         if let Some(value) = value {
             cell.commit(stamp, value);
         }
-        (before.info, after)
+        let mut info = after.info().unwrap_or_default();
+        if info.is_empty_code_hash() {
+            // As in the journal, which begins a missing account with the empty code.
+            info.code = Some(Bytecode::default());
+        }
+        (before.info(), info)
     }
 }
 

@@ -6,22 +6,49 @@
 //! Invariant: the reward is deferred, that is left out of the state and returned beside it, unless
 //! the transaction itself loaded the beneficiary; then it is paid through the journal, so that a
 //! destroyed or re-created beneficiary is treated exactly as revm treats it.
+//!
+//! A [`Runner`] made by [`Runner::observed`] tells its database what an execution depends on: it
+//! wraps the few instructions that look at a balance or a nonce. A wrapper only notes and then
+//! calls the original; static gas stands in a table of its own, so no gas changes.
 
 use alloy_evm::EvmEnv;
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use revm::{
     Context, Database,
+    bytecode::opcode,
     context::{
         BlockEnv, CfgEnv, ContextSetters, ContextTr, JournalTr, Transaction, TxEnv,
         result::{EVMError, ExecutionResult, HaltReason},
     },
     handler::{FrameResult, Handler, MainBuilder, MainnetEvm, post_execution},
+    interpreter::{
+        Instruction, InstructionContext, InstructionExecResult,
+        instructions::{contract, host},
+        interpreter::EthInterpreter,
+        interpreter_types::InputsTr,
+    },
     primitives::hardfork::SpecId,
     state::EvmState,
 };
 use std::{cell::Cell, marker::PhantomData};
 
 type Ctx<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB>;
+
+/// A database that wants to know what an execution depends on, beside what it read.
+pub(crate) trait Observe: Database {
+    /// The execution saw this account's very balance.
+    fn balance_observed(&mut self, address: Address);
+
+    /// The execution saw this account's very nonce.
+    fn nonce_observed(&mut self, address: Address);
+
+    /// The execution tried to take this much from the account, in wei, whether or not it was
+    /// reverted later.
+    fn debit_attempted(&mut self, address: Address, value: U256);
+
+    /// The execution may depend on anything that it read.
+    fn everything_observed(&mut self);
+}
 
 /// A long-lived EVM over one database.
 pub(crate) struct Runner<DB: Database> {
@@ -68,6 +95,91 @@ impl<DB: Database> Runner<DB> {
         debug_assert!(state.is_empty(), "a recycled journal state must be drained");
         self.evm.ctx.journaled_state.inner.state = state;
     }
+}
+
+type Instructed<'a, DB> = InstructionContext<'a, Ctx<DB>, EthInterpreter>;
+
+impl<DB: Observe> Runner<DB> {
+    /// As [`Self::new`], with a database that is told what each execution depends on.
+    pub(crate) fn observed(db: DB, env: &EvmEnv) -> Self {
+        let mut runner = Self::new(db, env);
+        let table = runner.evm.instruction.instruction_table_mut();
+        table[opcode::BALANCE as usize] = Instruction::new(balance);
+        table[opcode::SELFBALANCE as usize] = Instruction::new(selfbalance);
+        table[opcode::SELFDESTRUCT as usize] = Instruction::new(selfdestruct);
+        table[opcode::CALL as usize] = Instruction::new(call::<{ opcode::CALL }, DB>);
+        table[opcode::CALLCODE as usize] = Instruction::new(call::<{ opcode::CALLCODE }, DB>);
+        table[opcode::CREATE as usize] = Instruction::new(create::<false, DB>);
+        table[opcode::CREATE2 as usize] = Instruction::new(create::<true, DB>);
+        runner
+    }
+
+    /// Runs one transaction and notes what its own fields make it depend on.
+    pub(crate) fn run_observed(&mut self, tx: &TxEnv) -> Result<Executed, EVMError<DB::Error>> {
+        let executed = self.run(tx)?;
+        let db = self.db();
+        // A transaction that passed validation has a spending that fits in a word.
+        let spending = tx.max_balance_spending().unwrap_or(U256::MAX);
+        db.debit_attempted(tx.caller, spending);
+        db.nonce_observed(tx.caller);
+        if !tx.authorization_list.is_empty() {
+            // An authority whose nonce does not match is read and not written (EIP-7702).
+            db.everything_observed();
+        }
+        Ok(executed)
+    }
+}
+
+fn database<'c, DB: Database>(context: &'c mut Instructed<'_, DB>) -> &'c mut DB {
+    &mut context.host.journaled_state.database
+}
+
+fn again<'c, DB: Database>(context: &'c mut Instructed<'_, DB>) -> Instructed<'c, DB> {
+    InstructionContext { interpreter: &mut *context.interpreter, host: &mut *context.host }
+}
+
+fn balance<DB: Observe>(mut context: Instructed<'_, DB>) -> InstructionExecResult {
+    let address = context.interpreter.stack.peek(0).ok();
+    // The original loads the account; where it fails before that, nothing was observed.
+    host::balance(again(&mut context))?;
+    if let Some(word) = address {
+        database(&mut context).balance_observed(Address::from_word(word.into()));
+    }
+    Ok(())
+}
+
+fn selfbalance<DB: Observe>(mut context: Instructed<'_, DB>) -> InstructionExecResult {
+    let address = context.interpreter.input.target_address();
+    database(&mut context).balance_observed(address);
+    host::selfbalance(context)
+}
+
+/// All of the balance moves: its value decides gas, target and log.
+fn selfdestruct<DB: Observe>(mut context: Instructed<'_, DB>) -> InstructionExecResult {
+    let address = context.interpreter.input.target_address();
+    database(&mut context).balance_observed(address);
+    host::selfdestruct(context)
+}
+
+fn call<const KIND: u8, DB: Observe>(mut context: Instructed<'_, DB>) -> InstructionExecResult {
+    if let Ok(value) = context.interpreter.stack.peek(2)
+        && !value.is_zero()
+    {
+        let address = context.interpreter.input.target_address();
+        database(&mut context).debit_attempted(address, value);
+    }
+    contract::call::<KIND, _, _>(context)
+}
+
+fn create<const IS_CREATE2: bool, DB: Observe>(
+    mut context: Instructed<'_, DB>,
+) -> InstructionExecResult {
+    let address = context.interpreter.input.target_address();
+    let value = context.interpreter.stack.peek(0).unwrap_or_default();
+    let db = database(&mut context);
+    db.debit_attempted(address, value);
+    db.nonce_observed(address);
+    contract::create::<IS_CREATE2, _, _>(context)
 }
 
 /// revm's mainnet handler, but for the beneficiary's reward.

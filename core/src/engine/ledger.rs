@@ -6,7 +6,7 @@
 use super::{
     record::{WriteSet, drain},
     tables::{Position, Stamp},
-    view::{ReadSet, View, ViewError},
+    view::{Lens, ReadSet, View, ViewError},
 };
 use crate::{error::SourceError, tally::CanonicalState};
 use alloy_primitives::{Address, B256, U256};
@@ -40,7 +40,7 @@ impl<'v, 'b> Ledger<'v, 'b> {
         position: Position,
         failure: &'v RefCell<Option<SourceError>>,
     ) -> Self {
-        view.begin(position, ReadSet::default());
+        view.begin(Lens { position, ..Lens::default() }, ReadSet::default());
         Self { view, canonical, position, incarnation: 0, failure }
     }
 
@@ -98,15 +98,16 @@ impl DatabaseCommit for Ledger<'_, '_> {
             self.failure.borrow_mut().get_or_insert(error);
         }
         let tables = self.view.tables;
-        for (id, value) in writes.accounts {
-            tables.account(id).commit(stamp, value);
+        for write in writes.accounts {
+            tables.account(write.id).commit(stamp, write.value);
         }
         for (id, value) in writes.slots {
             tables.slot(id).commit(stamp, value);
         }
         if let Some(canonical) = &mut self.canonical {
+            state.values_mut().for_each(|account| account.info.account_id = None);
             canonical.commit(state);
         }
-        self.view.begin(self.position, ReadSet::default());
+        self.view.begin(Lens { position: self.position, ..Lens::default() }, ReadSet::default());
     }
 }

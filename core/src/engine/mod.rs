@@ -31,6 +31,7 @@ mod output;
 mod record;
 mod run;
 mod schedule;
+mod soft;
 mod tables;
 mod view;
 mod vm;
@@ -61,12 +62,40 @@ pub struct Options {
     pub output: OutputKind,
     /// No sequential short cut of any kind: every transaction is speculated, recorded, validated.
     pub forced: bool,
+    /// What the engine does to be fast.
+    pub optimisations: Optimisations,
+}
+
+/// Switches of single optimisations: all on unless a test or a measurement turns one off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Optimisations {
+    /// Balances that an execution does not look at commute, and a sender's nonce is taken from its
+    /// transaction instead of waited for.
+    pub commutative_balances: bool,
+}
+
+impl Optimisations {
+    /// All of them.
+    pub const ALL: Self = Self { commutative_balances: true };
+    /// None of them.
+    pub const NONE: Self = Self { commutative_balances: false };
+}
+
+impl Default for Optimisations {
+    fn default() -> Self {
+        Self::ALL
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, output: OutputKind::default(), forced: false }
+        Self {
+            threads,
+            output: OutputKind::default(),
+            forced: false,
+            optimisations: Optimisations::ALL,
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use super::tables::{Stamp, Tables};
 use crate::outcome::{AccountChange, StateChanges};
 use alloy_primitives::{Address, U256};
-use revm::state::AccountInfo;
 
 /// A written slot: its account, its key, its value before and after the block.
 type WrittenSlot = (u32, U256, U256, U256);
@@ -42,9 +41,9 @@ fn account_change(
     slots: &[WrittenSlot],
 ) -> AccountChange {
     let cell = tables.account(id);
-    let before = cell.known_base().and_then(|base| base.info.clone());
+    let before = cell.known_base().and_then(|base| base.value.info());
     let (after, wiped) = match cell.committed() {
-        Some((_, value)) => (value.info, value.wiped > 0 && before.is_some()),
+        Some((_, value)) => (value.info(), value.wiped > 0 && before.is_some()),
         None => (before.clone(), false),
     };
     let changed = |slot: &&WrittenSlot| {
@@ -55,13 +54,7 @@ fn account_change(
     } else {
         Vec::new()
     };
-    AccountChange {
-        address,
-        before: before.map(without_code),
-        after: after.map(without_code),
-        wiped,
-        storage,
-    }
+    AccountChange { address, before, after, wiped, storage }
 }
 
 /// Sorted by account, then by slot.
@@ -83,8 +76,4 @@ fn written_slots(tables: &mut Tables) -> Vec<WrittenSlot> {
     }
     slots.sort_unstable();
     slots
-}
-
-fn without_code(info: AccountInfo) -> AccountInfo {
-    AccountInfo { code: None, account_id: None, ..info }
 }

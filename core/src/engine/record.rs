@@ -4,20 +4,29 @@
 //! by which revm's `State` commits them (`CacheState::apply_account_state`).
 
 use super::{
-    tables::{AccountValue, Position},
+    tables::AccountValue,
     view::{ReadSet, View, ViewError},
 };
 use alloy_primitives::{Address, U256};
 use revm::{
     context::result::ExecutionResult,
-    state::{Account, AccountInfo, EvmState},
+    state::{Account, AccountId, EvmState},
 };
+
+/// One written account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AccountWrite {
+    pub(crate) id: u32,
+    /// Place of its read in the read set.
+    pub(crate) read: u32,
+    pub(crate) value: AccountValue,
+}
 
 /// Writes of one transaction, in the order of the journal; applied per location, so that the
 /// order never shows.
 #[derive(Debug, Default)]
 pub(crate) struct WriteSet {
-    pub(crate) accounts: Vec<(u32, AccountValue)>,
+    pub(crate) accounts: Vec<AccountWrite>,
     pub(crate) slots: Vec<(u32, U256)>,
 }
 
@@ -36,7 +45,8 @@ pub(crate) struct Record {
     pub(crate) writes: WriteSet,
     /// The beneficiary's reward where it is not in `writes`.
     pub(crate) reward: Option<U256>,
-    /// The journal's accounts, for a sink that wants them.
+    /// The journal's accounts, for a sink that wants them. The account id of each touched one is
+    /// the place of its read.
     pub(crate) state: Option<EvmState>,
 }
 
@@ -48,71 +58,74 @@ pub(crate) fn drain(
     keep: bool,
     writes: &mut WriteSet,
 ) -> Result<(), ViewError> {
-    let position = view.position();
     if keep {
         for (address, account) in state.iter_mut() {
-            write_account(view, position, *address, account, writes)?;
-            account.info.account_id = None;
+            let read = write_account(view, *address, account, writes)?;
+            account.info.account_id = read.and_then(AccountId::new);
             account.original_info_mut().account_id = None;
         }
         return Ok(());
     }
     for (address, account) in state.drain() {
-        write_account(view, position, address, &account, writes)?;
+        write_account(view, address, &account, writes)?;
     }
     Ok(())
 }
 
+/// Returns the place of the account's read, where it was touched.
 fn write_account(
     view: &mut View<'_>,
-    position: Position,
     address: Address,
     account: &Account,
     writes: &mut WriteSet,
-) -> Result<(), ViewError> {
+) -> Result<Option<usize>, ViewError> {
     if !account.is_touched() {
-        return Ok(());
+        return Ok(None);
     }
     let id = match account.info.account_id {
         Some(id) => id.get() as u32,
         None => view.tables.account_id(&address),
     };
-    let looked_up;
-    let before = match view.seen(id) {
-        Some(read) => &read.value,
-        None => {
-            looked_up = view.account(id, address)?.1;
-            &looked_up
-        }
+    let place = match view.seen(id) {
+        Some(place) => place,
+        None => view.look_up(id, address)?,
     };
+    if account.is_created() || account.is_selfdestructed() {
+        view.reads.accounts[place].harden();
+    }
+    let before = view.reads.accounts[place].value;
+    let mut write = |value| writes.accounts.push(AccountWrite { id, read: place as u32, value });
     let gone = account.is_selfdestructed() || (account.is_empty() && !account.is_created());
     if gone {
-        if before.info.is_some() {
-            let value = AccountValue { info: None, wiped: position, storage_known: true };
-            writes.accounts.push((id, value));
+        if before.exists {
+            let wiped = view.position();
+            write(AccountValue { wiped, storage_known: true, ..AccountValue::MISSING });
         }
-        return Ok(());
+        return Ok(Some(place));
     }
     for (slot, value) in &account.storage {
         if value.is_changed() {
             writes.slots.push((view.tables.slot_id(id, slot), value.present_value));
         }
     }
-    if before.info.as_ref() == Some(&account.info) && !account.is_created() {
-        return Ok(());
+    let info = &account.info;
+    let after = AccountValue {
+        balance: info.balance,
+        code_hash: info.code_hash,
+        nonce: info.nonce,
+        exists: true,
+        ..before
+    };
+    if before == after && !account.is_created() {
+        return Ok(Some(place));
     }
-    if let Some(code) = &account.info.code
-        && before.info.as_ref().map(|info| info.code_hash) != Some(account.info.code_hash)
-        && !account.info.is_empty_code_hash()
+    if let Some(code) = &info.code
+        && before.code_hash != info.code_hash
+        && !info.is_empty_code_hash()
     {
-        view.tables.add_code(account.info.code_hash, code.clone());
+        view.tables.add_code(info.code_hash, code.clone());
     }
-    let storage_known = before.storage_known
-        || account.is_created()
-        || before.info.as_ref().is_none_or(AccountInfo::has_no_code_and_nonce);
-    let info = AccountInfo { account_id: None, ..account.info.clone() };
-    writes
-        .accounts
-        .push((id, AccountValue { info: Some(info), wiped: before.wiped, storage_known }));
-    Ok(())
+    let storage_known = before.storage_known || account.is_created() || before.is_plain();
+    write(AccountValue { storage_known, ..after });
+    Ok(Some(place))
 }

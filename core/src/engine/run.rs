@@ -9,12 +9,13 @@
 //! finds every record ready and commits to the end.
 
 use super::{
-    commit::Committer,
+    Optimisations,
+    commit::{Committer, SPECULATIVE, Validity},
     limits::Limits,
     record::{Record, WriteSet},
     schedule::{Claim, Schedule},
     tables::{Position, Stamp, Tables},
-    view::{ReadSet, View, ViewError},
+    view::{Lens, ReadSet, View, ViewError},
     vm::{Effects, Failed, Vm},
 };
 use crate::{
@@ -44,10 +45,6 @@ const LOOKS: u32 = 50;
 /// How long it sleeps then: a fraction of a typical transaction.
 const NAP: Duration = Duration::from_micros(50);
 
-/// Incarnations: a transaction runs speculatively at most once, then at most once in order.
-const SPECULATIVE: u8 = 1;
-const IN_ORDER: u8 = 2;
-
 /// Where in the block a transaction's versions stand.
 pub(crate) const fn position(index: usize) -> Position {
     index as Position + 1
@@ -61,6 +58,7 @@ pub(crate) struct Input<'b> {
     pub(crate) limits: &'b Limits,
     pub(crate) stop: &'b AtomicBool,
     pub(crate) forced: bool,
+    pub(crate) optimisations: Optimisations,
 }
 
 /// Everything the workers of one block share.
@@ -116,7 +114,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
     pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>) -> Self {
         Self {
             vm,
-            schedule: Schedule::new(input.block),
+            schedule: Schedule::new(input.block, input.optimisations),
             records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
             committer: Mutex::new(committer),
             counters: Counters::default(),
@@ -197,8 +195,8 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         match self.speculate(worker, index) {
             Ok(record) => {
                 let stamp = Stamp::new(position(index), SPECULATIVE);
-                for (id, value) in &record.writes.accounts {
-                    self.input.tables.account(*id).publish(stamp, value.clone());
+                for write in &record.writes.accounts {
+                    self.input.tables.account(write.id).publish(stamp, write.value);
                 }
                 for (id, value) in &record.writes.slots {
                     self.input.tables.slot(*id).publish(stamp, *value);
@@ -213,7 +211,10 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
 
     /// Runs a transaction ahead of its turn. An error or a panic is nothing but a lost run.
     fn speculate(&self, worker: &mut Worker<V::Instance>, index: usize) -> Result<Box<Record>, ()> {
-        match self.attempt(worker, index) {
+        let soft = self.input.optimisations.commutative_balances;
+        let predicted = if soft { self.vm.claims(index) } else { None };
+        let lens = Lens { position: position(index), soft, predicted };
+        match self.attempt(worker, index, lens) {
             Ok(Ok(record)) => Ok(record),
             Ok(Err(_)) => Err(()),
             Err(_panic) => {
@@ -227,19 +228,21 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         &self,
         worker: &mut Worker<V::Instance>,
         index: usize,
+        lens: Lens,
     ) -> Result<Result<Box<Record>, Failed>, Panic> {
         Counters::add(&self.counters.executions);
-        catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index)))
+        catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index, lens)))
     }
 
     fn attempt_unguarded(
         &self,
         worker: &mut Worker<V::Instance>,
         index: usize,
+        lens: Lens,
     ) -> Result<Box<Record>, Failed> {
         let (reads, mut writes) = worker.spare.pop().unwrap_or_default();
         writes.clear();
-        self.vm.view(&mut worker.vm).begin(position(index), reads);
+        self.vm.view(&mut worker.vm).begin(lens, reads);
         let Effects { result, reward, state } =
             self.vm.execute(&mut worker.vm, index, &mut writes)?;
         let reads = std::mem::take(&mut self.vm.view(&mut worker.vm).reads);
@@ -276,19 +279,28 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
             }
             let record = self.records[index].lock().take();
             match record {
-                Some(record) if committer.is_valid(&record.reads) => {
-                    self.accept(worker, committer, (index, SPECULATIVE, false), record);
-                }
-                record => {
-                    if let Some(record) = record {
+                Some(record) => match committer.validate(&record) {
+                    Validity::Stale => {
                         self.withdraw(index, &record);
                         recycle(worker, record);
+                        self.repeat(worker, committer, index);
                     }
-                    Counters::add(&self.counters.reexecutions);
-                    self.run_in_order(worker, committer, index, true);
-                }
+                    validity => self.accept(worker, committer, index, validity, record),
+                },
+                None => self.repeat(worker, committer, index),
             }
         }
+    }
+
+    /// Executes the head once more, on committed state.
+    fn repeat(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        committer: &mut MutexGuard<'_, Committer<'b>>,
+        index: usize,
+    ) {
+        Counters::add(&self.counters.reexecutions);
+        self.run_in_order(worker, committer, index, true);
     }
 
     /// Executes the head on committed state: its error is the block's.
@@ -305,9 +317,12 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         if let Err(error) = committer.tally.admit(index) {
             return self.fail(committer, error.into());
         }
-        match self.attempt(worker, index) {
-            Ok(Ok(record)) => {
-                self.accept(worker, committer, (index, IN_ORDER, failed), record);
+        let lens = Lens { position: position(index), ..Lens::default() };
+        match self.attempt(worker, index, lens) {
+            Ok(Ok(mut record)) => {
+                committer.torn = true;
+                committer.commit_in_order(index, &mut record);
+                self.done(worker, committer, (index, failed), record);
             }
             Ok(Err(error)) => {
                 let error = self.verdict(index, error);
@@ -325,17 +340,25 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         &self,
         worker: &mut Worker<V::Instance>,
         committer: &mut MutexGuard<'_, Committer<'b>>,
-        (index, incarnation, failed): (usize, u8, bool),
+        index: usize,
+        validity: Validity,
         mut record: Box<Record>,
     ) {
-        if incarnation == SPECULATIVE
-            && let Err(error) = committer.tally.admit(index)
-        {
+        if let Err(error) = committer.tally.admit(index) {
             return self.fail(committer, error.into());
         }
-        let stamp = Stamp::new(position(index), incarnation);
         committer.torn = true;
-        committer.commit(index, stamp, incarnation == SPECULATIVE, &mut record);
+        committer.commit_speculative(index, validity, &mut record);
+        self.done(worker, committer, (index, false), record);
+    }
+
+    fn done(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        committer: &mut MutexGuard<'_, Committer<'b>>,
+        (index, failed): (usize, bool),
+        record: Box<Record>,
+    ) {
         recycle(worker, record);
         self.schedule.advance(index, failed);
         committer.torn = false;
@@ -343,8 +366,8 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
 
     fn withdraw(&self, index: usize, record: &Record) {
         let stamp = Stamp::new(position(index), SPECULATIVE);
-        for (id, _) in &record.writes.accounts {
-            self.input.tables.account(*id).withdraw(stamp);
+        for write in &record.writes.accounts {
+            self.input.tables.account(write.id).withdraw(stamp);
         }
         for (id, _) in &record.writes.slots {
             self.input.tables.slot(*id).withdraw(stamp);

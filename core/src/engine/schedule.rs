@@ -8,6 +8,7 @@
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.
 
+use super::Optimisations;
 use crate::{
     block::Block,
     sync::{
@@ -71,7 +72,7 @@ struct BackOff {
 pub(crate) struct Schedule {
     len: usize,
     status: Box<[AtomicU8]>,
-    /// The previous transaction with the same sender.
+    /// The previous transaction with the same sender, where one waits for it.
     by_sender: Box<[u32]>,
     /// The previous transaction with the same target.
     by_target: Box<[u32]>,
@@ -85,7 +86,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(block: &Block) -> Self {
+    pub(crate) fn new(block: &Block, optimisations: Optimisations) -> Self {
         let len = block.transactions.len();
         let mut senders: HashMap<Address, u32> = HashMap::default();
         let mut targets: HashMap<Address, u32> = HashMap::default();
@@ -93,7 +94,9 @@ impl Schedule {
         let mut by_target = Vec::with_capacity(len);
         for (index, tx) in block.transactions.iter().enumerate() {
             let index = index as u32;
-            by_sender.push(senders.insert(tx.signer(), index).unwrap_or(NONE));
+            let previous = senders.insert(tx.signer(), index);
+            by_sender
+                .push(previous.filter(|_| !optimisations.commutative_balances).unwrap_or(NONE));
             let target = tx.to().and_then(|to| targets.insert(to, index));
             by_target.push(target.unwrap_or(NONE));
         }

@@ -19,7 +19,7 @@ use crate::sync::{
     Mutex, OnceLock, RwLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::{bytecode::Bytecode, state::AccountInfo};
 use std::{collections::HashMap, hash::BuildHasher};
 
@@ -36,6 +36,8 @@ pub(crate) struct Stamp(u64);
 
 impl Stamp {
     pub(crate) const BASE: Self = Self(0);
+    /// Of a value that no version ever had: a prediction.
+    pub(crate) const PREDICTED: Self = Self(u64::MAX);
 
     /// Incarnations start at 1, so that no stamp equals the base.
     pub(crate) const fn new(position: Position, incarnation: u8) -> Self {
@@ -47,17 +49,65 @@ impl Stamp {
     }
 }
 
-/// An account as one transaction sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// An account as one transaction sees it. Plain data, so that copying and forgetting it are cheap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AccountValue {
-    /// `None`: the account does not exist. Without `account_id`; code only if it is known.
-    pub(crate) info: Option<AccountInfo>,
+    pub(crate) balance: U256,
+    pub(crate) code_hash: B256,
+    pub(crate) nonce: u64,
     /// The position that last destroyed the account; 0: none did. Storage versions from below it
     /// and the base storage are void.
     pub(crate) wiped: Position,
+    /// Where it is false, balance and nonce are zero and the code is empty.
+    pub(crate) exists: bool,
     /// The base storage is known to be empty, as revm's `State` concludes for an account that was
     /// created, or changed while it had neither nonce nor code.
     pub(crate) storage_known: bool,
+}
+
+impl AccountValue {
+    /// No account.
+    pub(crate) const MISSING: Self = Self {
+        balance: U256::ZERO,
+        code_hash: KECCAK256_EMPTY,
+        nonce: 0,
+        wiped: 0,
+        exists: false,
+        storage_known: false,
+    };
+
+    /// An account of which nothing but `info` is known.
+    pub(crate) fn new(info: Option<&AccountInfo>) -> Self {
+        info.map_or(Self::MISSING, |info| Self {
+            balance: info.balance,
+            code_hash: info.code_hash,
+            nonce: info.nonce,
+            exists: true,
+            ..Self::MISSING
+        })
+    }
+
+    /// In revm's form; without code.
+    pub(crate) fn info(&self) -> Option<AccountInfo> {
+        self.exists.then(|| AccountInfo {
+            balance: self.balance,
+            nonce: self.nonce,
+            code_hash: self.code_hash,
+            account_id: None,
+            code: None,
+        })
+    }
+
+    /// Empty as EIP-161 means it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nonce == 0 && self.balance.is_zero() && self.code_hash == KECCAK256_EMPTY
+    }
+
+    /// Neither code nor nonce: revm's `State` takes the storage of such an account for empty once
+    /// the account has changed.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.nonce == 0 && self.code_hash == KECCAK256_EMPTY
+    }
 }
 
 /// What a location went through in this block.
@@ -97,7 +147,7 @@ impl<B, V> Default for Cell<B, V> {
     }
 }
 
-impl<B, V: Clone> Cell<B, V> {
+impl<B, V: Copy> Cell<B, V> {
     /// The base value, read through `read` if this is the first time.
     pub(crate) fn base<E>(&self, read: impl FnOnce() -> Result<B, E>) -> Result<&B, E> {
         if let Some(base) = self.base.get() {
@@ -122,7 +172,7 @@ impl<B, V: Clone> Cell<B, V> {
         }
         let versions = self.versions.lock();
         let pending = versions.pending.iter().rev().find(|(s, _)| s.position() < position);
-        pending.or(versions.committed.as_ref()).cloned()
+        pending.or(versions.committed.as_ref()).copied()
     }
 
     /// The newest committed version. For the token holder.
@@ -130,7 +180,7 @@ impl<B, V: Clone> Cell<B, V> {
         if !self.written.load(Ordering::Acquire) {
             return None;
         }
-        self.versions.lock().committed.clone()
+        self.versions.lock().committed
     }
 
     pub(crate) fn committed_stamp(&self) -> Stamp {
@@ -180,7 +230,7 @@ impl<B, V: Clone> Cell<B, V> {
 
 /// An account as the source has it.
 pub(crate) struct BaseAccount {
-    pub(crate) info: Option<AccountInfo>,
+    pub(crate) value: AccountValue,
     /// The code, once somebody asked for it.
     pub(crate) code: OnceLock<Bytecode>,
 }

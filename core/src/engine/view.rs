@@ -1,13 +1,18 @@
 //! The state as one transaction sees it: a revm database over the multi-version tables.
 //!
 //! Role: answer with the newest version below the transaction's position, else with the base value;
-//! log every answer, so that it can be validated when its turn comes.
+//! log every answer, and which of its fields the execution depends on, so that it can be validated
+//! when its turn comes ([`super::soft`] has the rules).
 //!
 //! Invariants: one look-up per account and execution (revm's journal keeps what it loaded), so that
 //! balance, nonce, code hash and code belong together; a missing account is `None`; storage of a
 //! missing, destroyed or newly created account never asks the source.
 
-use super::tables::{AccountValue, BaseAccount, Position, Stamp, Tables};
+use super::{
+    evm::Observe,
+    soft::HUGE,
+    tables::{AccountValue, BaseAccount, Position, Stamp, Tables},
+};
 use crate::{
     error::Location,
     source::{SourceError, StateReader},
@@ -24,18 +29,33 @@ use revm::{
     state::{AccountId, AccountInfo},
 };
 
-/// An account read: what was seen, under which stamp.
-#[derive(Debug, Clone)]
+/// An account read: what was seen, under which stamp, and what the execution made of it.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct AccountRead {
     pub(crate) id: u32,
+    /// The execution depends on the very balance.
+    pub(crate) hard_balance: bool,
+    /// The execution depends on the very nonce.
+    pub(crate) hard_nonce: bool,
+    /// A slot of the account was read.
+    pub(crate) slots: bool,
     pub(crate) stamp: Stamp,
-    /// Without code.
     pub(crate) value: AccountValue,
+    /// The sum of all debits that were attempted, wei, saturating.
+    pub(crate) debits: U256,
+}
+
+impl AccountRead {
+    pub(crate) const fn harden(&mut self) {
+        self.hard_balance = true;
+        self.hard_nonce = true;
+    }
 }
 
 /// A storage read: what was seen, under which stamp.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SlotRead {
+    /// Place of the account's own read in the read set.
     pub(crate) account: u32,
     pub(crate) id: u32,
     pub(crate) stamp: Stamp,
@@ -47,6 +67,18 @@ pub(crate) struct SlotRead {
 pub(crate) struct ReadSet {
     pub(crate) accounts: Vec<AccountRead>,
     pub(crate) slots: Vec<SlotRead>,
+}
+
+/// How an execution looks at the state.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lens {
+    /// Versions of lower positions are visible.
+    pub(crate) position: Position,
+    /// Accounts may be read softly.
+    pub(crate) soft: bool,
+    /// The sender and the nonce that the transaction claims: shown instead of the nonce that the
+    /// tables have, which may be of a time before the sender's previous transaction.
+    pub(crate) predicted: Option<(Address, u64)>,
 }
 
 /// Why a read gave no answer.
@@ -67,7 +99,7 @@ pub(crate) struct View<'b> {
     reader: Option<Box<dyn StateReader + 'b>>,
     source: &'b dyn crate::StateSource,
     stop: &'b AtomicBool,
-    position: Position,
+    lens: Lens,
     pub(crate) reads: ReadSet,
     /// Account index to (run, place in `reads.accounts`).
     seen: Vec<(u32, u32)>,
@@ -76,7 +108,7 @@ pub(crate) struct View<'b> {
 
 impl std::fmt::Debug for View<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("View").field("position", &self.position).finish_non_exhaustive()
+        f.debug_struct("View").field("lens", &self.lens).finish_non_exhaustive()
     }
 }
 
@@ -91,16 +123,16 @@ impl<'b> View<'b> {
             reader: None,
             source,
             stop,
-            position: 0,
+            lens: Lens::default(),
             reads: ReadSet::default(),
             seen: Vec::new(),
             run: 0,
         }
     }
 
-    /// Starts a new execution: the log is empty, versions below `position` are visible.
-    pub(crate) fn begin(&mut self, position: Position, reads: ReadSet) {
-        self.position = position;
+    /// Starts a new execution with an empty log, whose memory `reads` lends.
+    pub(crate) fn begin(&mut self, lens: Lens, reads: ReadSet) {
+        self.lens = lens;
         self.reads = reads;
         self.reads.accounts.clear();
         self.reads.slots.clear();
@@ -109,13 +141,13 @@ impl<'b> View<'b> {
 
     /// Where in the block this execution stands.
     pub(crate) const fn position(&self) -> Position {
-        self.position
+        self.lens.position
     }
 
-    /// What this execution saw of an account, if it looked.
-    pub(crate) fn seen(&self, id: u32) -> Option<&AccountRead> {
+    /// The place in the log of what this execution saw of an account, if it looked.
+    pub(crate) fn seen(&self, id: u32) -> Option<usize> {
         let (run, place) = *self.seen.get(id as usize)?;
-        if run == self.run { self.reads.accounts.get(place as usize) } else { None }
+        (run == self.run).then_some(place as usize)
     }
 
     fn reader(&mut self) -> Result<&mut (dyn StateReader + 'b), SourceError> {
@@ -134,60 +166,79 @@ impl<'b> View<'b> {
         let read = || {
             let mut info = reader.account(address)?;
             let code = OnceLock::new();
-            if let Some(info) = &mut info {
-                info.account_id = None;
-                if let Some(bytes) = info.code.take() {
-                    let _first = code.set(bytes);
-                }
+            if let Some(bytes) = info.as_mut().and_then(|info| info.code.take()) {
+                let _first = code.set(bytes);
             }
-            Ok::<_, SourceError>(BaseAccount { info, code })
+            Ok::<_, SourceError>(BaseAccount { value: AccountValue::new(info.as_ref()), code })
         };
         Ok(cell.base(read)?)
     }
 
-    /// The newest value below the position, with its stamp; code left out.
+    /// The newest value below the position, with its stamp.
     pub(crate) fn account(
         &mut self,
         id: u32,
         address: Address,
     ) -> Result<(Stamp, AccountValue), ViewError> {
-        if let Some(version) = self.tables.account(id).below(self.position) {
+        if let Some(version) = self.tables.account(id).below(self.lens.position) {
             return Ok(version);
         }
-        let info = self.base_account(id, address)?.info.clone();
-        Ok((Stamp::BASE, AccountValue { info, ..AccountValue::default() }))
+        Ok((Stamp::BASE, self.base_account(id, address)?.value))
     }
 
-    fn note(&mut self, read: AccountRead) {
-        let id = read.id as usize;
-        if id >= self.seen.len() {
-            self.seen.resize(self.tables.account_count().max(id + 1), (0, 0));
+    /// Logs the read of an account that no other read has logged; returns its place.
+    pub(crate) fn look_up(&mut self, id: u32, address: Address) -> Result<usize, ViewError> {
+        let (stamp, value) = self.account(id, address)?;
+        Ok(self.note(id, stamp, value))
+    }
+
+    /// Logs an account read; returns its place.
+    fn note(&mut self, id: u32, stamp: Stamp, value: AccountValue) -> usize {
+        let at = id as usize;
+        if at >= self.seen.len() {
+            self.seen.resize(self.tables.account_count().max(at + 1), (0, 0));
         }
-        self.seen[id] = (self.run, self.reads.accounts.len() as u32);
-        self.reads.accounts.push(read);
+        let place = self.reads.accounts.len();
+        self.seen[at] = (self.run, place as u32);
+        let hard = !self.lens.soft;
+        self.reads.accounts.push(AccountRead {
+            id,
+            hard_balance: hard,
+            hard_nonce: hard,
+            slots: false,
+            stamp,
+            value,
+            debits: U256::ZERO,
+        });
+        if value.balance >= HUGE {
+            self.everything_observed();
+        }
+        place
     }
 
     fn slot(&mut self, account: u32, address: Address, slot: U256) -> Result<U256, ViewError> {
         self.check_stop()?;
-        if self.seen(account).is_none() {
-            // revm loads an account before its storage; should it ever not, the read that this
-            // answer depends on is logged all the same.
-            let (stamp, value) = self.account(account, address)?;
-            self.note(AccountRead { id: account, stamp, value });
-        }
-        let (wiped, known) = match self.seen(account) {
-            Some(AccountRead { value, .. }) if value.info.is_some() => {
-                (value.wiped, value.storage_known)
+        let place = match self.seen(account) {
+            Some(place) => place,
+            None => {
+                // revm loads an account before its storage; should it ever not, the read that
+                // this answer depends on is logged all the same.
+                self.look_up(account, address)?
             }
-            // A missing account has no storage, and the validated account read says so.
-            _ => return Ok(U256::ZERO),
         };
+        let read = &mut self.reads.accounts[place];
+        read.slots = true;
+        let AccountValue { exists, wiped, storage_known, .. } = read.value;
+        if !exists {
+            // A missing account has no storage, and the validated account read says so.
+            return Ok(U256::ZERO);
+        }
         let id = self.tables.slot_id(account, &slot);
         let cell = self.tables.slot(id);
-        let (stamp, value) = match cell.below(self.position) {
+        let (stamp, value) = match cell.below(self.lens.position) {
             Some((stamp, value)) if stamp.position() >= wiped => (stamp, value),
             Some((stamp, _)) => (stamp, U256::ZERO),
-            None if wiped > 0 || known => (Stamp::BASE, U256::ZERO),
+            None if wiped > 0 || storage_known => (Stamp::BASE, U256::ZERO),
             None => {
                 let base = match cell.known_base() {
                     Some(base) => base,
@@ -199,12 +250,63 @@ impl<'b> View<'b> {
                 (Stamp::BASE, *base)
             }
         };
-        self.reads.slots.push(SlotRead { account, id, stamp, value });
+        self.reads.slots.push(SlotRead { account: place as u32, id, stamp, value });
         Ok(value)
     }
 
     fn check_stop(&self) -> Result<(), ViewError> {
         if self.stop.load(Ordering::Relaxed) { Err(ViewError::Stopped) } else { Ok(()) }
+    }
+
+    /// The account's code, where it is known without asking the source. For what the block itself
+    /// wrote it always is: revm's `State` takes a new account's code from the last transaction
+    /// that touched it, the empty code included.
+    fn code_of(&self, id: u32, stamp: Stamp, hash: B256) -> Option<Bytecode> {
+        if hash == KECCAK256_EMPTY {
+            return (stamp != Stamp::BASE).then(Bytecode::default);
+        }
+        match self.tables.account(id).known_base() {
+            Some(base) if base.value.code_hash == hash => base.code.get().cloned(),
+            _ => self.tables.code(&hash),
+        }
+    }
+
+    /// The logged read of an observed account. What is observed was loaded before; should it ever
+    /// not, nothing of this execution is soft.
+    fn read_of(&mut self, address: Address) -> Option<&mut AccountRead> {
+        let id = self.tables.account_id(&address);
+        match self.seen(id) {
+            Some(place) => self.reads.accounts.get_mut(place),
+            None => {
+                self.everything_observed();
+                None
+            }
+        }
+    }
+}
+
+impl Observe for View<'_> {
+    fn balance_observed(&mut self, address: Address) {
+        if let Some(read) = self.read_of(address) {
+            read.hard_balance = true;
+        }
+    }
+
+    fn nonce_observed(&mut self, address: Address) {
+        if let Some(read) = self.read_of(address) {
+            read.hard_nonce = true;
+        }
+    }
+
+    fn debit_attempted(&mut self, address: Address, value: U256) {
+        if let Some(read) = self.read_of(address) {
+            read.debits = read.debits.saturating_add(value);
+        }
+    }
+
+    fn everything_observed(&mut self) {
+        self.lens.soft = false;
+        self.reads.accounts.iter_mut().for_each(AccountRead::harden);
     }
 }
 
@@ -214,24 +316,21 @@ impl Database for View<'_> {
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
         self.check_stop()?;
         let id = self.tables.account_id(&address);
-        let (stamp, AccountValue { info, wiped, storage_known }) = self.account(id, address)?;
-        let Some(mut info) = info else {
-            let value = AccountValue { info: None, wiped, storage_known };
-            self.note(AccountRead { id, stamp, value });
-            return Ok(None);
-        };
-        let code = info.code.take();
-        let value = AccountValue { info: Some(info.clone()), wiped, storage_known };
-        self.note(AccountRead { id, stamp, value });
-        info.account_id = AccountId::new(id as usize);
-        info.code = code;
-        if info.code.is_none() && info.code_hash != KECCAK256_EMPTY {
-            let base = self.tables.account(id).known_base().filter(|base| {
-                base.info.as_ref().is_some_and(|base| base.code_hash == info.code_hash)
-            });
-            info.code = base.and_then(|base| base.code.get().cloned());
+        let (mut stamp, mut value) = self.account(id, address)?;
+        if let Some((sender, nonce)) = self.lens.predicted
+            && sender == address
+            && value.exists
+            && value.nonce != nonce
+        {
+            value.nonce = nonce;
+            stamp = Stamp::PREDICTED;
         }
-        Ok(Some(info))
+        self.note(id, stamp, value);
+        Ok(value.info().map(|mut info| {
+            info.account_id = AccountId::new(id as usize);
+            info.code = self.code_of(id, stamp, info.code_hash);
+            info
+        }))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, ViewError> {
@@ -239,13 +338,11 @@ impl Database for View<'_> {
         let tables = self.tables;
         let reader = self.reader()?;
         let code = tables.code_or_read(&code_hash, || reader.code(code_hash))?;
-        let wants = |read: &&AccountRead| {
-            read.value.info.as_ref().is_some_and(|info| info.code_hash == code_hash)
-        };
         // The account that asks was loaded last, or nearly so.
-        if let Some(read) = self.reads.accounts.iter().rev().take(8).find(wants)
+        let asking = self.reads.accounts.iter().rev().take(8);
+        if let Some(read) = asking.into_iter().find(|read| read.value.code_hash == code_hash)
             && let Some(base) = tables.account(read.id).known_base()
-            && base.info.as_ref().is_some_and(|info| info.code_hash == code_hash)
+            && base.value.code_hash == code_hash
         {
             let _known = base.code.set(code.clone());
         }

@@ -12,7 +12,7 @@ use super::{
     view::{View, ViewError},
 };
 use alloy_evm::EvmEnv;
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use revm::{
     context::{
         TxEnv,
@@ -41,6 +41,9 @@ pub(crate) trait Vm<'b>: Sync {
     /// A machine for the calling worker.
     fn instance(&self, view: View<'b>) -> Self::Instance;
 
+    /// The sender of a transaction and the nonce that it claims, where the machine checks one.
+    fn claims(&self, index: usize) -> Option<(Address, u64)>;
+
     /// The view that the machine reads through.
     fn view<'i>(&self, instance: &'i mut Self::Instance) -> &'i mut View<'b>;
 
@@ -65,7 +68,12 @@ impl<'b> Vm<'b> for Revm<'b> {
     type Instance = Runner<View<'b>>;
 
     fn instance(&self, view: View<'b>) -> Self::Instance {
-        Runner::new(view, self.env)
+        Runner::observed(view, self.env)
+    }
+
+    fn claims(&self, index: usize) -> Option<(Address, u64)> {
+        let tx = &self.txs[index];
+        Some((tx.caller, tx.nonce))
     }
 
     fn view<'i>(&self, instance: &'i mut Self::Instance) -> &'i mut View<'b> {
@@ -78,7 +86,7 @@ impl<'b> Vm<'b> for Revm<'b> {
         index: usize,
         writes: &mut WriteSet,
     ) -> Result<Effects, Failed> {
-        let mut executed = runner.run(&self.txs[index])?;
+        let mut executed = runner.run_observed(&self.txs[index])?;
         drain(runner.db(), &mut executed.state, self.keep_state, writes)
             .map_err(EVMError::Database)?;
         let state = if self.keep_state {

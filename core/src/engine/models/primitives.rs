@@ -1,6 +1,7 @@
 //! The small protocols under loom: every interleaving of two or three threads.
 
 use super::super::{
+    Optimisations,
     schedule::{Claim, Schedule},
     tables::{SlotCell, Stamp},
 };
@@ -136,7 +137,7 @@ fn the_gate_lets_nobody_stay_inside() {
 fn every_transaction_is_handed_out_once() {
     explore(|| {
         let block = chain_of(3);
-        let schedule = Arc::new(Schedule::new(&block));
+        let schedule = Arc::new(Schedule::new(&block, Optimisations::NONE));
         let handed = Arc::new(Mutex::new(Vec::new()));
         let work = |schedule: &Schedule, handed: &Mutex<Vec<usize>>| {
             let (mut last, mut idle) = (None, 0);

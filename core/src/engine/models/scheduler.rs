@@ -5,12 +5,13 @@
 
 use super::{
     super::{
+        Optimisations,
         commit::Committer,
         limits::Limits,
         run::{Input, Run},
-        tables::Tables,
+        tables::{AccountValue, BaseAccount, Tables},
     },
-    scripted::{CONTRACT, Key, Memory, Script, Scripted, holder, log},
+    scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
 };
 use crate::{
     Block, ExecuteError, pool::Pool, source::MemoryState, sync::atomic::AtomicBool, tally::Tally,
@@ -26,6 +27,8 @@ use shuttle::{
 };
 
 const HELPERS: usize = 2;
+/// What each holder has at first: a few withdrawals exhaust it.
+const FUNDS: u64 = 10;
 const BENEFICIARY: Address = Address::repeat_byte(0xbe);
 
 /// What sequential execution gives: the receipts' values, the memory, the first invalid index.
@@ -36,11 +39,13 @@ struct Expected {
 }
 
 fn sequential(scripts: &[Script]) -> Expected {
-    let mut memory: Memory = (0..3).map(|slot| (Key::Slot(slot), slot + 1)).collect();
+    let slots = (0..3).map(|slot| (Key::Slot(slot), slot + 1));
+    let holders = (0..HOLDERS).map(|of| (Key::Balance(of), FUNDS));
+    let mut memory: Memory = slots.chain(holders).collect();
     let mut values = Vec::new();
     for (index, script) in scripts.iter().enumerate() {
         let fetch = |key| Ok::<_, ()>(memory.get(&key).copied().unwrap_or_default());
-        match script.run(index, fetch) {
+        match script.run(index, fetch, |_, _| {}) {
             Ok(Some((value, written))) => {
                 values.push(value);
                 memory.extend(written);
@@ -67,6 +72,10 @@ fn state() -> MemoryState {
     for slot in 0..3 {
         state.insert_storage(CONTRACT, U256::from(slot), U256::from(slot + 1)).unwrap();
     }
+    for of in 0..HOLDERS {
+        let info = AccountInfo::default().with_nonce(1).with_balance(U256::from(FUNDS));
+        state.insert_account(holder(of), info);
+    }
     state.insert_account(BENEFICIARY, AccountInfo::default().with_balance(U256::from(5)));
     state
 }
@@ -85,8 +94,8 @@ fn one_schedule() {
     let tables = Tables::new();
     let committer = Committer::new(&tables, Tally::new(&block, &env), None);
     let beneficiary = tables.account_id(&BENEFICIARY);
-    let info = source.account(&BENEFICIARY).cloned();
-    let base = super::super::tables::BaseAccount { info, code: Default::default() };
+    let value = AccountValue::new(source.account(&BENEFICIARY));
+    let base = BaseAccount { value, code: Default::default() };
     tables.account(beneficiary).base(|| Ok::<_, ()>(base)).unwrap();
     let input = Input {
         tables: &tables,
@@ -95,6 +104,7 @@ fn one_schedule() {
         limits: &limits,
         stop: &stop,
         forced: rng.gen_range(0..2) == 0,
+        optimisations: Optimisations { commutative_balances: rng.gen_range(0..3) > 0 },
     };
     let mut pool = Pool::new(HELPERS);
     let outcome = Run::new(Scripted(scripts), input, committer).drive(&mut pool);
@@ -118,11 +128,14 @@ fn one_schedule() {
 fn assert_memory(tables: &Tables, memory: &Memory, rewards: u64) {
     let balance = |address| {
         let cell = tables.account(tables.account_id(&address));
-        cell.committed().and_then(|(_, value)| value.info).map(|info| info.balance)
+        cell.committed().map(|(_, value)| value.balance)
     };
     for (key, value) in memory {
         let committed = match key {
-            Key::Balance(of) => balance(holder(*of)),
+            Key::Balance(of) => {
+                let base = || (*value == FUNDS).then(|| U256::from(FUNDS));
+                balance(holder(*of)).or_else(base)
+            }
             Key::Slot(slot) => {
                 let contract = tables.account_id(&CONTRACT);
                 let cell = tables.slot(tables.slot_id(contract, &U256::from(*slot)));

@@ -2,7 +2,8 @@
 //! what they read. It runs on a view, as revm does, or on a plain map, as the oracle.
 
 use super::super::{
-    record::WriteSet,
+    evm::Observe,
+    record::{AccountWrite, WriteSet},
     tables::AccountValue,
     view::{View, ViewError},
     vm::{Effects, Failed, Vm},
@@ -11,15 +12,14 @@ use alloy_primitives::{Address, B256, Log, LogData, U256};
 use revm::{
     Database,
     context::result::{EVMError, ExecutionResult, InvalidTransaction},
-    state::AccountInfo,
 };
 use shuttle::rand::Rng;
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
 /// Slots that scripts share.
 const SLOTS: u64 = 3;
 /// Accounts whose balance scripts move.
-const HOLDERS: u8 = 2;
+pub(super) const HOLDERS: u8 = 2;
 
 /// The contract that holds the slots; it exists.
 pub(super) const CONTRACT: Address = Address::repeat_byte(0xcc);
@@ -37,8 +37,19 @@ enum Step {
     StoreNamed,
     /// Mixes an account's balance in, then raises it.
     Credit(u8),
+    /// Raises an account's balance without looking at it.
+    Deposit(u8),
+    /// Takes from an account's balance; looks only at whether it suffices.
+    Withdraw(u8),
     /// Fails where the value so far is a multiple of seven.
     FailSometimes,
+}
+
+/// What a step made of a balance.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Observed {
+    Balance,
+    Debit(u64),
 }
 
 /// A location of the model.
@@ -56,12 +67,14 @@ pub(super) struct Script(Vec<Step>);
 
 impl Script {
     pub(super) fn random(rng: &mut impl Rng, failing: bool) -> Self {
-        let steps = (0..rng.gen_range(1..5)).map(|_| match rng.gen_range(0..6) {
+        let steps = (0..rng.gen_range(1..5)).map(|_| match rng.gen_range(0..9) {
             0 => Step::Load(rng.gen_range(0..SLOTS)),
             1 => Step::LoadNamed,
             2 => Step::Store(rng.gen_range(0..SLOTS)),
             3 => Step::StoreNamed,
             4 => Step::Credit(rng.gen_range(0..HOLDERS)),
+            5 => Step::Deposit(rng.gen_range(0..HOLDERS)),
+            6 | 7 => Step::Withdraw(rng.gen_range(0..HOLDERS)),
             _ if failing => Step::FailSometimes,
             _ => Step::Load(0),
         });
@@ -73,6 +86,7 @@ impl Script {
         &self,
         index: usize,
         mut fetch: impl FnMut(Key) -> Result<u64, E>,
+        mut observe: impl FnMut(Key, Observed),
     ) -> Result<Option<(u64, Memory)>, E> {
         let mut written = Memory::new();
         let mut value = index as u64 + 1;
@@ -93,8 +107,24 @@ impl Script {
                 Step::Credit(holder) => {
                     let key = Key::Balance(holder);
                     let balance = read(key, &written)?;
+                    observe(key, Observed::Balance);
                     value = mixed(value, balance);
                     written.insert(key, balance + 1 + value % 5);
+                }
+                Step::Deposit(holder) => {
+                    let key = Key::Balance(holder);
+                    let balance = read(key, &written)?;
+                    written.insert(key, balance + 1 + value % 5);
+                }
+                Step::Withdraw(holder) => {
+                    let key = Key::Balance(holder);
+                    let balance = read(key, &written)?;
+                    let amount = 1 + value % 7;
+                    observe(key, Observed::Debit(amount));
+                    match balance.checked_sub(amount) {
+                        Some(rest) => drop(written.insert(key, rest)),
+                        None => value = mixed(value, 1),
+                    }
                 }
                 Step::FailSometimes if value.is_multiple_of(7) => return Ok(None),
                 Step::FailSometimes => {}
@@ -136,6 +166,10 @@ impl<'b> Vm<'b> for Scripted {
         view
     }
 
+    fn claims(&self, _index: usize) -> Option<(Address, u64)> {
+        None
+    }
+
     fn view<'i>(&self, instance: &'i mut View<'b>) -> &'i mut View<'b> {
         instance
     }
@@ -147,8 +181,18 @@ impl<'b> Vm<'b> for Scripted {
         writes: &mut WriteSet,
     ) -> Result<Effects, Failed> {
         view.basic(CONTRACT).map_err(EVMError::Database)?;
-        let ran =
-            self.0[index].run(index, |key| Self::fetch(view, key)).map_err(EVMError::Database)?;
+        let shared = RefCell::new(view);
+        let observe = |key, observed| {
+            let Key::Balance(of) = key else { return };
+            let mut view = shared.borrow_mut();
+            match observed {
+                Observed::Balance => view.balance_observed(holder(of)),
+                Observed::Debit(value) => view.debit_attempted(holder(of), U256::from(value)),
+            }
+        };
+        let fetch = |key| Self::fetch(&mut shared.borrow_mut(), key);
+        let ran = self.0[index].run(index, fetch, observe).map_err(EVMError::Database)?;
+        let view = shared.into_inner();
         let Some((value, written)) = ran else {
             let error = InvalidTransaction::NonceTooLow { tx: 0, state: 1 };
             return Err(EVMError::Transaction(error));
@@ -162,9 +206,11 @@ impl<'b> Vm<'b> for Scripted {
                 }
                 Key::Balance(of) => {
                     let id = view.tables.account_id(&holder(of));
-                    let info = AccountInfo::default().with_balance(U256::from(value));
-                    let value = AccountValue { info: Some(info), wiped: 0, storage_known: true };
-                    writes.accounts.push((id, value));
+                    let Some(read) = view.seen(id) else { continue };
+                    let before = view.reads.accounts[read].value;
+                    let (balance, read) = (U256::from(value), read as u32);
+                    let value = AccountValue { balance, exists: true, ..before };
+                    writes.accounts.push(AccountWrite { id, read, value });
                 }
             }
         }

@@ -13,7 +13,7 @@ pub mod network;
 mod report;
 
 use crate::exit::Exit;
-use braid_core::{Engine, Options, OutputKind};
+use braid_core::{Engine, Options};
 use case::{Case, File};
 use chain::Executor;
 use clap::Args;
@@ -130,7 +130,7 @@ fn work(
     results: &Mutex<Vec<FileResult>>,
 ) {
     let threads = args.threads.map_or(Options::default().threads, usize::from);
-    let options = Options { threads, output: OutputKind::Flat, forced: args.forced };
+    let options = Options { threads, forced: args.forced, ..Options::default() };
     let engine = Engine::new(options);
     loop {
         let Ok(Ok((index, file))) = receiver.lock().map(|receiver| receiver.recv()) else { return };

@@ -7,7 +7,7 @@ pub mod measure;
 pub mod report;
 
 use crate::exit::Exit;
-use braid_core::{Engine, Options, OutputKind};
+use braid_core::{Engine, Optimisations, Options, OutputKind};
 use braid_shadow::recorded::{self, RecordedBlock};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -22,6 +22,15 @@ pub enum Output {
     Flat,
     /// revm's bundle with reverts.
     Bundle,
+}
+
+/// Optimisations that can be turned off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Without {
+    /// All of them.
+    All,
+    /// Commuting balances and predicted nonces.
+    CommutativeBalances,
 }
 
 /// Arguments of `braid replay`.
@@ -42,6 +51,9 @@ pub struct ReplayArgs {
     /// The form of the changed state.
     #[arg(long, value_enum, default_value = "flat")]
     pub output: Output,
+    /// Turns an optimisation off, to measure what it gives.
+    #[arg(long, value_enum, value_name = "OPTIMISATION")]
+    pub without: Vec<Without>,
     /// One JSON object a line instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -51,6 +63,17 @@ pub struct ReplayArgs {
 }
 
 impl ReplayArgs {
+    fn optimisations(&self) -> Optimisations {
+        let mut optimisations = Optimisations::ALL;
+        for without in &self.without {
+            match without {
+                Without::All => optimisations = Optimisations::NONE,
+                Without::CommutativeBalances => optimisations.commutative_balances = false,
+            }
+        }
+        optimisations
+    }
+
     fn options(&self) -> Options {
         let output = match self.output {
             Output::Flat => OutputKind::Flat,
@@ -58,7 +81,7 @@ impl ReplayArgs {
         };
         let defaults = Options::default();
         let threads = self.threads.map_or(defaults.threads, usize::from);
-        Options { threads, output, forced: self.forced }
+        Options { threads, output, forced: self.forced, optimisations: self.optimisations() }
     }
 }
 
