@@ -16,9 +16,7 @@ use crate::{
     tally::{CanonicalState, Tally, touch_beneficiary},
 };
 use alloy_primitives::U256;
-use revm::{
-    DatabaseCommit, bytecode::Bytecode, context::result::ExecutionResult, state::AccountInfo,
-};
+use revm::{DatabaseCommit, bytecode::Bytecode, context::result::ExecutionResult};
 
 /// Incarnations of a transaction's versions: it runs speculatively at most once, then at most once
 /// in order; a soft result commits moved values; the reward comes last.
@@ -175,7 +173,16 @@ impl<'b> Committer<'b> {
             state.values_mut().for_each(|account| account.info.account_id = None);
             if let Some((before, after)) = paid {
                 let beneficiary = self.tally.env.block_env.beneficiary;
-                touch_beneficiary(&mut state, beneficiary, before, after, self.tally.eip161());
+                let mut after = after.info().unwrap_or_default();
+                // As in the journal: a missing account begins with the empty code, and what the
+                // block deployed stays with its account.
+                after.code = if after.is_empty_code_hash() {
+                    Some(Bytecode::default())
+                } else {
+                    self.tables.code(&after.code_hash)
+                };
+                let eip161 = self.tally.eip161();
+                touch_beneficiary(&mut state, beneficiary, before.info(), after, eip161);
             }
             canonical.commit(state);
         }
@@ -184,11 +191,12 @@ impl<'b> Committer<'b> {
 
     /// Adds a deferred reward to the committed beneficiary. A zero reward touches the account: it
     /// materialises a missing one before EIP-161 and deletes an empty one from then on.
-    fn pay(&self, stamp: Stamp, reward: U256) -> (Option<AccountInfo>, AccountInfo) {
+    fn pay(&self, stamp: Stamp, reward: U256) -> (AccountValue, AccountValue) {
         let cell = self.tables.account(self.beneficiary);
         let before = committed(cell).unwrap_or(AccountValue::MISSING);
-        let after =
-            AccountValue { balance: before.balance.saturating_add(reward), exists: true, ..before };
+        // As revm's journal: a reward that would overflow is not paid.
+        let balance = before.balance.checked_add(reward).unwrap_or(before.balance);
+        let after = AccountValue { balance, exists: true, ..before };
         let value = if after.is_empty() && self.tally.eip161() {
             let gone = AccountValue {
                 wiped: stamp.position(),
@@ -205,12 +213,7 @@ impl<'b> Committer<'b> {
         if let Some(value) = value {
             cell.commit(stamp, value);
         }
-        let mut info = after.info().unwrap_or_default();
-        if info.is_empty_code_hash() {
-            // As in the journal, which begins a missing account with the empty code.
-            info.code = Some(Bytecode::default());
-        }
-        (before.info(), info)
+        (before, after)
     }
 }
 

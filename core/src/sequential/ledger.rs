@@ -124,7 +124,8 @@ impl<'a> PlainLedger<'a> {
         let entry = &mut self.entries[id];
         let before = entry.now.clone();
         let mut info = before.clone().unwrap_or_default();
-        info.balance = info.balance.saturating_add(reward);
+        // As revm's journal: a reward that would overflow is not paid.
+        info.balance = info.balance.checked_add(reward).unwrap_or(info.balance);
         let after = info.clone();
         if info.is_empty() && eip161 {
             if before.is_some() {
