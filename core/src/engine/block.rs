@@ -6,6 +6,7 @@ use super::{
     ledger::Ledger,
     output,
     run::{Input, Run, position},
+    sink::{CommitHook, Sink},
     tables::Tables,
     view::{View, ViewError},
     vm::Revm,
@@ -18,7 +19,7 @@ use crate::{
     pool::Pool,
     source::StateSource,
     sync::atomic::AtomicBool,
-    tally::{self, CanonicalState, Tally},
+    tally::{self, Tally},
 };
 use alloy_evm::{EvmEnv, ToTxEnv};
 use rayon::prelude::*;
@@ -43,31 +44,31 @@ impl Job<'_> {
         &self,
         pool: &mut Pool,
         tables: &mut Tables,
+        hook: Option<Box<CommitHook<'_>>>,
     ) -> Result<Outcome, ExecuteError> {
         let rules = self.chain.rules(&self.block.header);
         let env = rules.evm_env(&self.block.header);
         let stop = AtomicBool::new(false);
-        let mut canonical = tally::canonical(&rules, self.block, self.options.output);
+        let txs = environments(self.block);
+        let canonical = tally::canonical(&rules, self.block, self.options.output);
+        let mut sink = Sink { canonical, hook };
         let shared: &Tables = tables;
         let mut view = View::new(shared, self.source, &stop);
         let failure = RefCell::new(None);
-        let ledger = Ledger::new(&mut view, canonical.as_mut(), 0, &failure);
+        let ledger = Ledger::new(&mut view, &mut sink, 0, &failure);
         tally::start(&rules, self.block, &env, ledger, &failure)?;
         if !self.block.transactions.is_empty() {
             // The beneficiary's reward is added to what is known of it, so it must be known.
             view.basic(env.block_env.beneficiary).map_err(host)?;
         }
-        let txs = environments(self.block);
-        let (committer, statistics) =
-            self.transactions(pool, shared, &env, &txs, &stop, canonical)?;
-        let Committer { mut canonical, tally, .. } = committer;
-        if let Some(canonical) = &mut canonical {
-            canonical.bump_bal_index();
-        }
+        let (committer, statistics) = self.transactions(pool, shared, &env, &txs, &stop, sink)?;
+        let (mut sink, tally) = committer.into_parts();
+        sink.next();
         let end = position(self.block.transactions.len());
-        let ledger = Ledger::new(&mut view, canonical.as_mut(), end, &failure);
+        let ledger = Ledger::new(&mut view, &mut sink, end, &failure);
         let result = tally.finish(&rules, ledger, &failure)?;
-        drop(view);
+        let canonical = sink.canonical.take();
+        drop((view, sink));
         let flat = || output::flat(tables);
         Ok(tally::outcome(self.options.output, canonical, result, statistics, flat))
     }
@@ -80,10 +81,10 @@ impl Job<'_> {
         env: &'b EvmEnv,
         txs: &'b [TxEnv],
         stop: &'b AtomicBool,
-        canonical: Option<CanonicalState>,
+        sink: Sink<'b>,
     ) -> Result<(Committer<'b>, Statistics), ExecuteError> {
-        let vm = Revm { env, txs, keep_state: canonical.is_some() };
-        let committer = Committer::new(tables, Tally::new(self.block, env), canonical);
+        let vm = Revm { env, txs, keep_state: sink.wants_state() };
+        let committer = Committer::new(tables, Tally::new(self.block, env), sink);
         let input = Input {
             tables,
             block: self.block,

@@ -7,16 +7,17 @@
 use super::{
     record::{AccountWrite, Record},
     run::position,
+    sink::{Sink, Step},
     soft::{Fit, adjusted, committed, fit},
     tables::{AccountValue, Stamp, Tables},
     view::{ReadSet, SlotRead},
 };
 use crate::{
     error::ExecuteError,
-    tally::{CanonicalState, Tally, touch_beneficiary},
+    tally::{Tally, touch_beneficiary},
 };
 use alloy_primitives::U256;
-use revm::{DatabaseCommit, bytecode::Bytecode, context::result::ExecutionResult};
+use revm::{bytecode::Bytecode, context::result::ExecutionResult};
 
 /// Incarnations of a transaction's versions: it runs speculatively at most once, then at most once
 /// in order; a soft result commits moved values; the reward comes last.
@@ -41,22 +42,20 @@ pub(crate) struct Committer<'b> {
     pub(crate) tables: &'b Tables,
     pub(crate) tally: Tally<'b>,
     beneficiary: u32,
-    pub(crate) canonical: Option<CanonicalState>,
-    /// Set while a transaction is being committed: a panic in there leaves it set, and the next
-    /// holder of the token knows that committed state is torn.
-    pub(crate) torn: bool,
+    pub(crate) sink: Sink<'b>,
     /// The block's verdict or the host's failure, once there is one.
     pub(crate) failure: Option<ExecuteError>,
 }
 
 impl<'b> Committer<'b> {
-    pub(crate) fn new(
-        tables: &'b Tables,
-        tally: Tally<'b>,
-        canonical: Option<CanonicalState>,
-    ) -> Self {
+    pub(crate) fn new(tables: &'b Tables, tally: Tally<'b>, sink: Sink<'b>) -> Self {
         let beneficiary = tables.account_id(&tally.env.block_env.beneficiary);
-        Self { tables, tally, beneficiary, canonical, torn: false, failure: None }
+        Self { tables, tally, beneficiary, sink, failure: None }
+    }
+
+    /// What outlives the transactions.
+    pub(crate) fn into_parts(self) -> (Sink<'b>, Tally<'b>) {
+        (self.sink, self.tally)
     }
 
     /// How an execution relates to committed state.
@@ -167,8 +166,9 @@ impl<'b> Committer<'b> {
     fn finish(&mut self, index: usize, record: &mut Record) {
         let stamp = Stamp::new(position(index), REWARDED);
         let paid = record.reward.map(|reward| self.pay(stamp, reward));
-        if let Some(canonical) = &mut self.canonical {
-            canonical.bump_bal_index();
+        self.tally.receipt(index, take_result(record));
+        if self.sink.wants_state() {
+            self.sink.next();
             let mut state = record.state.take().unwrap_or_default();
             state.values_mut().for_each(|account| account.info.account_id = None);
             if let Some((before, after)) = paid {
@@ -184,9 +184,8 @@ impl<'b> Committer<'b> {
                 let eip161 = self.tally.eip161();
                 touch_beneficiary(&mut state, beneficiary, before.info(), after, eip161);
             }
-            canonical.commit(state);
+            self.sink.commit(Step::Transaction(index), self.tally.receipts.last(), state);
         }
-        self.tally.receipt(index, take_result(record));
     }
 
     /// Adds a deferred reward to the committed beneficiary. A zero reward touches the account: it

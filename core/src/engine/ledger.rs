@@ -5,10 +5,11 @@
 
 use super::{
     record::{WriteSet, drain},
+    sink::{Sink, Step},
     tables::{Position, Stamp},
     view::{Lens, ReadSet, View, ViewError},
 };
-use crate::{error::SourceError, tally::CanonicalState};
+use crate::error::SourceError;
 use alloy_primitives::{Address, B256, U256};
 use revm::{
     Database, DatabaseCommit,
@@ -20,7 +21,7 @@ use std::cell::RefCell;
 /// Reads committed state, writes committed state. Only while no worker runs.
 pub(crate) struct Ledger<'v, 'b> {
     pub(crate) view: &'v mut View<'b>,
-    pub(crate) canonical: Option<&'v mut CanonicalState>,
+    sink: &'v mut Sink<'b>,
     position: Position,
     incarnation: u8,
     /// The first failed read: alloy-evm reports some of them as the block's fault.
@@ -36,12 +37,12 @@ impl std::fmt::Debug for Ledger<'_, '_> {
 impl<'v, 'b> Ledger<'v, 'b> {
     pub(crate) fn new(
         view: &'v mut View<'b>,
-        canonical: Option<&'v mut CanonicalState>,
+        sink: &'v mut Sink<'b>,
         position: Position,
         failure: &'v RefCell<Option<SourceError>>,
     ) -> Self {
         view.begin(Lens { position, ..Lens::default() }, ReadSet::default());
-        Self { view, canonical, position, incarnation: 0, failure }
+        Self { view, sink, position, incarnation: 0, failure }
     }
 
     fn note<T>(&self, answer: Result<T, ViewError>) -> Result<T, ViewError> {
@@ -104,9 +105,10 @@ impl DatabaseCommit for Ledger<'_, '_> {
         for (id, value) in writes.slots {
             tables.slot(id).commit(stamp, value);
         }
-        if let Some(canonical) = &mut self.canonical {
+        if self.sink.wants_state() {
             state.values_mut().for_each(|account| account.info.account_id = None);
-            canonical.commit(state);
+            let step = if self.position == 0 { Step::PreBlock } else { Step::PostBlock };
+            self.sink.commit(step, None, state);
         }
         self.view.begin(Lens { position: self.position, ..Lens::default() }, ReadSet::default());
     }

@@ -31,12 +31,14 @@ mod output;
 mod record;
 mod run;
 mod schedule;
+mod sink;
 mod soft;
 mod tables;
 mod view;
 mod vm;
 
 pub use limits::{CancelToken, Limits};
+pub use sink::{Commit, CommitHook, Step};
 
 use crate::{
     Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource, pool::Pool,
@@ -156,16 +158,44 @@ impl Engine {
         source: &dyn StateSource,
         limits: &Limits,
     ) -> Result<Outcome, ExecuteError> {
+        self.execute_inner(chain, block, source, limits, None)
+    }
+
+    /// As [`Self::execute_within`]; calls `hook` with each committed step in block order while
+    /// later transactions still run, so that the host can hash its tries meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::execute_within`]. The steps that the hook has seen are right also where the block
+    /// turns out to be invalid later: they are those of sequential execution up to the failure.
+    pub fn execute_streaming(
+        &self,
+        chain: &Chain,
+        block: &Block,
+        source: &dyn StateSource,
+        limits: &Limits,
+        hook: &mut CommitHook<'_>,
+    ) -> Result<Outcome, ExecuteError> {
+        self.execute_inner(chain, block, source, limits, Some(Box::new(hook)))
+    }
+
+    fn execute_inner(
+        &self,
+        chain: &Chain,
+        block: &Block,
+        source: &dyn StateSource,
+        limits: &Limits,
+        hook: Option<Box<CommitHook<'_>>>,
+    ) -> Result<Outcome, ExecuteError> {
         let small =
             block.transactions.len() < INLINE_TRANSACTIONS || block.header.gas_used < INLINE_GAS;
-        let limited = limits.cancel.is_some() || limits.deadline.is_some();
+        let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
         if !self.options.forced && !limited && (small || self.options.threads <= 1) {
             return guarded(|| execute_bare(chain, block, source, self.options.output));
         }
         let mut inner = self.inner.lock();
         let Inner { pool, tables } = &mut *inner;
         let job = block::Job { chain, block, source, limits, options: &self.options };
-        let outcome = guarded(|| job.run(pool, tables));
+        let outcome = guarded(|| job.run(pool, tables, hook));
         tables.reset();
         outcome
     }

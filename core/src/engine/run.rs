@@ -267,10 +267,6 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
     ) {
         loop {
             let index = self.schedule.head();
-            if committer.torn {
-                let message = format!("a panic while transaction {index} was being committed");
-                return self.fail(committer, HostError::Internal(message).into());
-            }
             if committer.failure.is_some() || !self.schedule.is_ready(index) {
                 return;
             }
@@ -320,9 +316,9 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         let lens = Lens { position: position(index), ..Lens::default() };
         match self.attempt(worker, index, lens) {
             Ok(Ok(mut record)) => {
-                committer.torn = true;
-                committer.commit_in_order(index, &mut record);
-                self.done(worker, committer, (index, failed), record);
+                if self.commit(committer, index, |c| c.commit_in_order(index, &mut record)) {
+                    self.done(worker, index, failed, record);
+                }
             }
             Ok(Err(error)) => {
                 let error = self.verdict(index, error);
@@ -347,21 +343,38 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         if let Err(error) = committer.tally.admit(index) {
             return self.fail(committer, error.into());
         }
-        committer.torn = true;
-        committer.commit_speculative(index, validity, &mut record);
-        self.done(worker, committer, (index, false), record);
+        if self.commit(committer, index, |c| c.commit_speculative(index, validity, &mut record)) {
+            self.done(worker, index, false, record);
+        }
+    }
+
+    /// Commits one transaction. A panic, of the caller's hook for one, leaves committed state torn:
+    /// it ends the block.
+    fn commit(
+        &self,
+        committer: &mut MutexGuard<'_, Committer<'b>>,
+        index: usize,
+        commit: impl FnOnce(&mut Committer<'b>),
+    ) -> bool {
+        match catch_unwind(AssertUnwindSafe(|| commit(committer))) {
+            Ok(()) => true,
+            Err(panic) => {
+                let message = panic_message(&*panic);
+                self.fail(committer, HostError::Panic { index: Some(index), message }.into());
+                false
+            }
+        }
     }
 
     fn done(
         &self,
         worker: &mut Worker<V::Instance>,
-        committer: &mut MutexGuard<'_, Committer<'b>>,
-        (index, failed): (usize, bool),
+        index: usize,
+        failed: bool,
         record: Box<Record>,
     ) {
         recycle(worker, record);
         self.schedule.advance(index, failed);
-        committer.torn = false;
     }
 
     fn withdraw(&self, index: usize, record: &Record) {

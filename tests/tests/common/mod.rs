@@ -2,6 +2,8 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod jittery;
+
 use alloy_primitives::Address;
 use braid_core::{Outcome, StateOutput};
 use braid_shadow::recorded::{self, RecordedBlock};

@@ -9,6 +9,7 @@ use super::{
         commit::Committer,
         limits::Limits,
         run::{Input, Run},
+        sink::Sink,
         tables::{AccountValue, BaseAccount, Tables},
     },
     scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
@@ -92,7 +93,7 @@ fn one_schedule() {
     let mut env = EvmEnv::<revm::primitives::hardfork::SpecId>::default();
     env.block_env.beneficiary = BENEFICIARY;
     let tables = Tables::new();
-    let committer = Committer::new(&tables, Tally::new(&block, &env), None);
+    let committer = Committer::new(&tables, Tally::new(&block, &env), Sink::default());
     let beneficiary = tables.account_id(&BENEFICIARY);
     let value = AccountValue::new(source.account(&BENEFICIARY));
     let base = BaseAccount { value, code: Default::default() };
