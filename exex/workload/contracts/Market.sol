@@ -12,7 +12,7 @@ interface IToken {
 contract Market {
     event Swap(address indexed trader, bool zeroForOne, uint256 amountIn, uint256 amountOut);
     event Liquidity(address indexed provider, bool added, uint256 amount0, uint256 amount1);
-    event Placed(address indexed owner, bool buy, uint8 tick, uint256 amount);
+    event Placed(address indexed owner, uint256 number, bool buy, uint8 tick, uint256 amount);
     event Filled(address indexed maker, address indexed taker, uint8 tick, uint256 amount);
 
     struct Order {
@@ -39,6 +39,8 @@ contract Market {
     uint256 public totalShares;
     mapping(address => uint256) public sharesOf;
 
+    /// How many orders were placed; numbers them.
+    uint256 public placed;
     /// For buyers (true) and sellers (false): bit `t` is set where tick `t` has orders.
     mapping(bool => uint256) public ticks;
     mapping(bool => mapping(uint8 => Level)) private levels;
@@ -146,7 +148,7 @@ contract Market {
             level.orders[level.tail++] = Order(msg.sender, uint96(left));
             ticks[buy] |= 1 << tick;
         }
-        emit Placed(msg.sender, buy, tick, amount);
+        emit Placed(msg.sender, ++placed, buy, tick, amount);
     }
 
     /// Fills standing orders of the other side, best price first, at the standing order's price.

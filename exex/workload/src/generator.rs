@@ -66,15 +66,14 @@ impl Generator {
         let mut previous = None;
         for own in order {
             let kind = self.settings.mix.pick(&mut self.rng);
+            let kind = self.past.within_budget(kind);
             let shared = self.rng.random_bool(self.settings.contention);
-            let stays = self.rng.random_bool(self.settings.contention);
-            let user = previous.filter(|_| shared && stays).unwrap_or(own);
+            let user = if shared { self.follow(previous, kind, own) } else { own };
             if shared {
-                previous = Some(user);
+                previous = Some((user, kind));
             }
             let account = self.stage.users[user].account.clone();
             let nonce = self.world.take_nonce(account.address);
-            let kind = self.past.within_budget(kind);
             let mut action = self.action(kind, Turn { user, nonce, shared })?;
             if matches!(action.form, Form::DynamicFee) {
                 action.form = self.form();
@@ -85,6 +84,16 @@ impl Generator {
             kinds.push(kind);
         }
         Ok(Generated { record: self.world.seal(transactions)?, kinds })
+    }
+
+    /// The sender of a shared transaction: its own user where it meets the previous shared one
+    /// anyway, else, as often as the contention says, the previous sender.
+    fn follow(&mut self, previous: Option<(usize, Kind)>, kind: Kind, own: usize) -> usize {
+        let follows = self.rng.random_bool(self.settings.contention);
+        match previous {
+            Some((user, before)) if follows && !kind.meets(before) => user,
+            _ => own,
+        }
     }
 
     /// About the shares that mainnet has.

@@ -82,9 +82,48 @@ impl Kind {
         }
     }
 
+    /// Whether two shared transactions, one of each kind, write the same account or slot.
+    pub const fn meets(self, other: Self) -> bool {
+        match (self.common(), other.common()) {
+            (Some(one), Some(another)) => one as u8 == another as u8,
+            _ => false,
+        }
+    }
+
+    /// What every shared transaction of this kind writes.
+    const fn common(self) -> Option<Common> {
+        match self {
+            Self::Transfers | Self::Blobs => Some(Common::Recipient),
+            Self::Erc20 => Some(Common::Balance),
+            Self::Swaps | Self::Liquidity | Self::Orders => Some(Common::Market),
+            Self::Mints => Some(Common::Counter),
+            Self::Scores => Some(Common::Board),
+            Self::Supply => Some(Common::Item),
+            Self::Consents => Some(Common::Record),
+            Self::Delegations => Some(Common::Authority),
+            Self::Tips => Some(Common::Beneficiary),
+            // Steps of one factory may touch different slots.
+            Self::Lifecycle | Self::Deploys | Self::Requests => None,
+        }
+    }
+
     fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
+}
+
+/// The things that shared transactions have in common.
+#[derive(Debug, Clone, Copy)]
+enum Common {
+    Recipient,
+    Balance,
+    Market,
+    Counter,
+    Board,
+    Item,
+    Record,
+    Authority,
+    Beneficiary,
 }
 
 impl fmt::Display for Kind {

@@ -10,10 +10,10 @@ pub struct Settings {
     /// How many transactions each block has.
     pub transactions: usize,
     /// How much the transactions depend on each other, from 0 to 1: the share that uses what all
-    /// share (one market, one counter, one recipient) and not what is the sender's own. With the
-    /// same probability such a transaction also comes from the sender of the one before. At 0 no
-    /// two transactions of a block have a sender or a slot in common; at 1 each depends on the one
-    /// before.
+    /// share (one market, one counter, one recipient) and not what is the sender's own. Where
+    /// two such transactions in a row have nothing in common by their kinds, the second comes
+    /// with the same probability from the sender of the first. At 0 no two transactions of a
+    /// block have a sender or a slot in common; at 1 each depends on the one before.
     pub contention: f64,
     /// Where the random choices start.
     pub seed: u64,

@@ -107,11 +107,9 @@ impl World {
         }
         for (address, code) in system_contracts() {
             let code_hash = keccak256(&code);
-            state.insert_code(code_hash, decode_code(code));
-            state.insert_account(
-                address,
-                AccountInfo { nonce: 1, code_hash, ..AccountInfo::default() },
-            );
+            let code = Some(decode_code(code));
+            let info = AccountInfo { nonce: 1, code_hash, code, ..AccountInfo::default() };
+            state.insert_account(address, info);
         }
         let head = Header {
             timestamp: START,

@@ -19,11 +19,13 @@ const PAR: u64 = 127;
 const SPREAD: u64 = 6;
 
 impl Generator {
-    /// Mostly transfers of one of the two tokens, now and then an approval.
+    /// Shared, transfers of one token to the director; else of either token to the own
+    /// counterpart, and now and then an approval.
     pub(super) fn erc20(&mut self, turn: Turn) -> Result<Action, Error> {
-        let token = self.stage.tokens[usize::from(self.rng.random_bool(0.5))];
+        let second = self.rng.random_bool(0.5) && !turn.shared;
+        let token = self.stage.tokens[usize::from(second)];
         let args = [self.recipient(turn).into(), self.amount(100).into()];
-        let signature = if self.rng.random_ratio(1, 8) {
+        let signature = if self.rng.random_ratio(1, 8) && !turn.shared {
             "approve(address,uint256)"
         } else {
             "transfer(address,uint256)"
