@@ -177,7 +177,7 @@ fn without_a_path_a_workload_is_generated_and_replayed() {
     assert_eq!(lines.len(), 4);
     for line in &lines[..3] {
         assert_eq!((&line["txs"], &line["match"]), (&20.into(), &true.into()));
-        for key in ["gas_used", "receipts_root", "logs_bloom", "requests_hash"] {
+        for key in ["gas_used", "receipts_root", "logs_bloom", "requests_hash", "state_root"] {
             assert_eq!(line[key], true, "{key}");
         }
     }

@@ -52,6 +52,18 @@ pub(crate) struct Fees {
     pub(crate) tip: u128,
 }
 
+impl Fees {
+    /// What a legacy transaction pays.
+    fn price(self) -> u128 {
+        u128::from(self.base_fee) + self.tip
+    }
+
+    /// As wallets do: room for the base fee to double.
+    fn most(self) -> u128 {
+        u128::from(self.base_fee) * 2 + self.tip
+    }
+}
+
 /// The slots of the called contract that an access list names.
 const LISTED_SLOTS: u64 = 2;
 /// The gas that the access list costs (EIP-2930).
@@ -97,10 +109,8 @@ impl Account {
         action: Action,
     ) -> Result<Recovered<Transaction>, Error> {
         let Action { to, value, input, gas: gas_limit, form } = action;
-        let Fees { base_fee, tip: max_priority_fee_per_gas } = fees;
-        // As wallets do: room for the base fee to double.
-        let max_fee_per_gas = u128::from(base_fee) * 2 + max_priority_fee_per_gas;
-        let gas_price = u128::from(base_fee) + max_priority_fee_per_gas;
+        let (gas_price, max_fee_per_gas) = (fees.price(), fees.most());
+        let max_priority_fee_per_gas = fees.tip;
         let called = to.to().copied().unwrap_or_default();
         let envelope: Transaction = match form {
             Form::Legacy => {

@@ -6,10 +6,12 @@
 //! sources stand in `contracts/` beside the artefacts compiled from them.
 //!
 //! Actors: `stage` deploys and stocks the contracts, `kinds` decides what each transaction does,
-//! `keys` signs it, `world` executes the block with the sequential reference and fills its header.
+//! `keys` signs it, `world` executes the block with the sequential reference and fills its header,
+//! `trie` proves its state.
 //!
 //! Invariants: the same settings give the same blocks, byte for byte; every transaction is really
-//! signed; each block carries exactly the parent state that executing it reads.
+//! signed; each block carries the parent state that executing it reads, with proofs of the state
+//! before and after.
 
 mod abi;
 mod artefact;
@@ -21,6 +23,7 @@ mod mix;
 mod recording;
 mod settings;
 mod stage;
+mod trie;
 mod world;
 
 pub use artefact::{Artefact, Contract};

@@ -4,10 +4,15 @@
 //! what it yields goes into the header and, as changes, into the state.
 //!
 //! Invariants: block `n + 1` names the hash of block `n` as its parent, and its base fee and
-//! excess blob gas follow from it. The state root is left at zero: the parent state travels with
-//! each block as accounts and slots, which need no root.
+//! excess blob gas follow from it. Every header commits to its state, and each recorded block
+//! carries proofs of what it reads and changes.
 
-use crate::{error::Error, keys::Fees, recording::Recording};
+use crate::{
+    error::Error,
+    keys::Fees,
+    recording::Recording,
+    trie::{self, StorageRoots, Targets},
+};
 use alloy_consensus::{
     Header, Transaction as _, TxReceipt,
     proofs::{calculate_transaction_root, calculate_withdrawals_root},
@@ -27,7 +32,7 @@ use braid_core::{
     sequential::execute_stock,
     source::{MemoryState, decode_code},
 };
-use braid_shadow::recorded::{Prestate, RecordedBlock};
+use braid_shadow::recorded::{AccountProof, Prestate, Proofs, RecordedBlock};
 use revm::state::AccountInfo;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -50,6 +55,7 @@ pub(crate) struct World {
     pub(crate) chain: Chain,
     config: Value,
     state: MemoryState,
+    storage_roots: StorageRoots,
     head: Header,
     nonces: HashMap<Address, u64>,
     seed: u64,
@@ -111,7 +117,10 @@ impl World {
             let info = AccountInfo { nonce: 1, code_hash, code, ..AccountInfo::default() };
             state.insert_account(address, info);
         }
+        let mut storage_roots = StorageRoots::default();
+        let (state_root, _) = trie::prove(&state, &mut storage_roots, &Targets::new());
         let head = Header {
+            state_root,
             timestamp: START,
             gas_limit: GAS_LIMIT,
             base_fee_per_gas: Some(FIRST_BASE_FEE),
@@ -120,7 +129,7 @@ impl World {
             ..Header::default()
         };
         state.insert_block_hash(0, head.hash_slow());
-        Ok(Self { chain, config, state, head, nonces: HashMap::new(), seed })
+        Ok(Self { chain, config, state, storage_roots, head, nonces: HashMap::new(), seed })
     }
 
     /// The nonce that the account's next transaction or authorization has; counts it as used.
@@ -156,7 +165,7 @@ impl World {
             let number = block.header.number;
             return Err(Error::Preparation { number, hash: *tx.tx_hash() });
         }
-        self.append(&mut block, &outcome);
+        self.append(&mut block, &outcome, &Targets::new());
         Ok(())
     }
 
@@ -169,12 +178,16 @@ impl World {
         let recording = Recording::new(&self.state);
         let outcome = execute(&self.chain, &block, &recording)?;
         let seen = recording.into_seen();
+        let changes = outcome.state.to_flat();
+        let read = trie::targets(Some(&seen), &changes);
+        let (_, before) = trie::prove(&self.state, &mut self.storage_roots, &read);
         let parent = self.head.clone();
-        self.append(&mut block, &outcome);
+        let after = self.append(&mut block, &outcome, &trie::targets(None, &changes));
         let state = Prestate::Memory(seen);
         let mut record = RecordedBlock::new(block, self.chain.clone(), state, true);
         record.config = Some(self.config.clone());
         record.parent = Some(parent);
+        record.proofs = Some(Proofs { parent: before, block: after });
         Ok(record)
     }
 
@@ -210,17 +223,27 @@ impl World {
         }
     }
 
-    /// Fills in the results and makes the block the newest one.
-    fn append(&mut self, block: &mut Block, outcome: &Outcome) {
+    /// Fills in the results and makes the block the newest one; proves the targets after it.
+    fn append(
+        &mut self,
+        block: &mut Block,
+        outcome: &Outcome,
+        targets: &Targets,
+    ) -> Vec<AccountProof> {
+        let changes = outcome.state.to_flat();
+        self.state.apply(&changes);
+        self.storage_roots.forget(&changes);
+        let (state_root, proofs) = trie::prove(&self.state, &mut self.storage_roots, targets);
         let header = &mut block.header;
         header.gas_used = outcome.gas_used;
         header.receipts_root = outcome.receipts_root();
         header.logs_bloom = outcome.logs_bloom();
         header.blob_gas_used = Some(outcome.blob_gas_used);
         header.requests_hash = Some(outcome.requests_hash());
-        self.state.apply(&outcome.state.to_flat());
+        header.state_root = state_root;
         self.state.insert_block_hash(header.number, header.hash_slow());
         self.head = header.clone();
+        proofs
     }
 
     /// A few withdrawals, each to a validator of its own.

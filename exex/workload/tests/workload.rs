@@ -8,7 +8,7 @@ use braid_core::{
     outcome::AccountChange,
     sequential::{execute_bare, execute_stock},
 };
-use braid_shadow::recorded::{RecordedBlock, files};
+use braid_shadow::recorded::{RecordedBlock, StateCheck, files};
 use braid_workload::{Generated, Generator, Kind, Settings, generate};
 use revm::database::BundleState;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -240,6 +240,8 @@ fn parallel_equals_sequential() {
                 let what = format!("contention {contention}, {output:?}, {}", record.number());
                 let expected = stock(&record, output);
                 expected.check_header(&record.block, true).unwrap();
+                let changes = expected.state.to_flat();
+                assert_eq!(record.check_state(&changes).unwrap(), StateCheck::Proofs, "{what}");
                 let (chain, block, source) = (&record.chain, &record.block, record.state.source());
                 let bare = execute_bare(chain, block, source, output).unwrap();
                 assert_same(&format!("{what}, bare"), &expected, &bare);
