@@ -2,7 +2,7 @@
 
 use crate::artefact::Contract;
 use alloy_primitives::B256;
-use braid_core::{ExecuteError, chain::ChainError, source::UnknownAccount};
+use braid_core::{ExecuteError, chain::ChainError};
 
 /// Why a workload could not be generated.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +33,6 @@ pub enum Error {
     /// The chain's configuration was refused.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// A read account was not noted before its slot.
-    #[error(transparent)]
-    State(#[from] UnknownAccount),
     /// A transaction could not be signed.
     #[error("signature: {0}")]
     Signature(#[from] k256::ecdsa::Error),

@@ -11,7 +11,7 @@ use crate::{
     keys::{Account, Action, Form},
     mix::Kind,
     settings::Settings,
-    world::{GAS_LIMIT, MAX_TRANSACTION_GAS, World},
+    world::{MAX_TRANSACTION_GAS, World},
 };
 use alloy_consensus::{Transaction as _, transaction::Recovered};
 use alloy_primitives::{Address, Bytes, TxKind, U256};
@@ -26,6 +26,8 @@ const TOKENS: u64 = 1_000_000_000;
 /// Whole tokens of either kind in the shared market and in a user's own.
 const SHARED_RESERVE: u64 = 10_000_000;
 const OWN_RESERVE: u64 = 100_000;
+/// Gas of a preparing block: few large ones, because each costs a state root.
+const BLOCK_GAS: u64 = 1_000_000_000;
 /// How many balances one mint sets, within the gas that a transaction may ask for.
 const MINTED_AT_ONCE: usize = 400;
 
@@ -217,7 +219,7 @@ impl Builder<'_> {
     }
 
     fn push(&mut self, from: &Account, to: TxKind, input: Bytes, gas: u64) -> Result<(), Error> {
-        if self.gas + gas > GAS_LIMIT {
+        if self.gas + gas > BLOCK_GAS {
             self.flush()?;
         }
         let nonce = self.world.take_nonce(from.address);

@@ -40,7 +40,7 @@ use std::collections::HashMap;
 /// The chain id of the built-in workload.
 pub const CHAIN_ID: u64 = 0xb7a1d;
 /// The least gas limit of a block, as on mainnet.
-pub(crate) const GAS_LIMIT: u64 = 60_000_000;
+const GAS_LIMIT: u64 = 60_000_000;
 /// The most gas that a transaction may ask for (EIP-7825).
 pub(crate) const MAX_TRANSACTION_GAS: u64 = 1 << 24;
 

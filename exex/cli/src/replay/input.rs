@@ -10,6 +10,7 @@ use std::{
     fmt::{self, Display},
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The settings of the built-in workload, which runs where no path is given.
@@ -147,9 +148,12 @@ fn workload(
     let settings = args.settings();
     let origin = Origin::Generated(settings.clone());
     let bar = ProgressBar::new(settings.blocks as u64);
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos} of {len} blocks generated") {
+    // Preparing the chain comes before the first block; the spinner shows that it goes on.
+    let template = "{spinner} {wide_bar} {pos} of {len} blocks generated";
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
+    bar.enable_steady_tick(Duration::from_millis(100));
     let generated = generate(&settings, &mut |done, _| bar.set_position(done as u64));
     bar.finish_and_clear();
     let blocks = match generated {
