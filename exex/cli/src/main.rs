@@ -17,7 +17,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Execute recorded blocks sequentially and in parallel; compare, check, measure.
+    /// Execute recorded blocks, or a built-in workload, sequentially and in parallel; compare,
+    /// check, measure.
     Replay(ReplayArgs),
     /// Run published blockchain tests through the parallel engine.
     Test(TestArgs),

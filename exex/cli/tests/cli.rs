@@ -154,11 +154,90 @@ fn unreadable_files_exit_with_3_and_the_others_still_go_on() {
 fn the_table_fits_100_columns() {
     let folder = tempfile::tempdir().unwrap();
     let path = record(folder.path(), 5_000_000, 0);
-    let output = braid(&["replay", &path, "--rounds", "1"]);
+    let few = ["--blocks", "1", "--transactions", "5"];
+    for (input, row) in [(&[&*path][..], "5000000"), (&few, "equal")] {
+        let output = braid(&[&["replay", "--rounds", "1"], input].concat());
+        assert_eq!(output.status.code(), Some(0));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(row), "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
+}
+
+const SMALL: [&str; 9] =
+    ["replay", "--json", "--rounds", "1", "--blocks", "3", "--transactions", "20", "--keep-going"];
+
+#[test]
+fn without_a_path_a_workload_is_generated_and_replayed() {
+    let output = braid(&SMALL);
     assert_eq!(output.status.code(), Some(0));
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("5000000"));
-    for line in text.lines() {
-        assert!(line.chars().count() <= 100, "{line}");
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 4);
+    for line in &lines[..3] {
+        assert_eq!((&line["txs"], &line["match"]), (&20.into(), &true.into()));
+        for key in ["gas_used", "receipts_root", "logs_bloom", "requests_hash", "state_root"] {
+            assert_eq!(line[key], true, "{key}");
+        }
+    }
+    assert_eq!((&lines[3]["blocks"], &lines[3]["matched"]), (&3.into(), &3.into()));
+}
+
+#[test]
+fn a_written_workload_replays_to_the_same_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    // The folder itself is made too.
+    let folder = folder.path().join("blocks");
+    let folder = folder.to_str().unwrap();
+    let options = ["--contention", "0.5", "--seed", "7", "--mix", "swaps=2,transfers=1"];
+    let generated = braid(&[&SMALL[..], &options, &["--write", folder]].concat());
+    assert_eq!(generated.status.code(), Some(0));
+    let read = braid(&["replay", "--json", "--rounds", "1", folder]);
+    assert_eq!(read.status.code(), Some(0));
+    let (generated, read) = (lines(&generated), lines(&read));
+    assert_eq!(generated.len(), 4);
+    for (one, other) in generated.iter().zip(&read).take(3) {
+        for key in ["block", "txs", "gas", "match"] {
+            assert!(!one[key].is_null() && one[key] == other[key], "{key}");
+        }
+    }
+    assert_eq!(read[3]["matched"], 3);
+    // The options tell: another seed gives other blocks.
+    let other = braid(&[&SMALL[..], &options[..2], &options[4..]].concat());
+    assert!((0..3).any(|block| lines(&other)[block]["gas"] != read[block]["gas"]));
+}
+
+#[test]
+fn a_workload_that_cannot_be_written_exits_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "in the way").unwrap();
+    let file = file.to_str().unwrap();
+    let output = braid(&[&SMALL[..], &["--write", file]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    let lines = lines(&output);
+    assert!(lines.iter().any(|line| line["file"] == file && !line["error"].is_null()));
+    assert_eq!(lines.last().unwrap()["matched"], 3, "the replay itself goes on");
+}
+
+#[test]
+fn wrong_workload_options_exit_with_2_and_name_what_is_wrong() {
+    for (args, named) in [
+        (&["--mix", "transfers=1,coffee=2"][..], "coffee"),
+        (&["--mix", "transfers=many"], "many"),
+        (&["--contention", "1.5"], "1.5"),
+        (&["--contention", "-0.5"], "-0.5"),
+        (&["--blocks", "0"], "0"),
+        (&["--transactions", "0"], "0"),
+        (&["--blocks", "3", "some/path"], "--blocks"),
+        (&["--seed", "3", "some/path"], "--seed"),
+        (&["some/path", "--write", "folder"], "--write"),
+    ] {
+        let output = braid(&[&["replay"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains(named), "{args:?}: {complaint}");
     }
 }

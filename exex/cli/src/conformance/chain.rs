@@ -2,7 +2,7 @@
 //!
 //! Role: what a client does with arriving blocks: find the parent, check the header, execute on the
 //! parent's post-state, compare with the header, keep the post-state, choose the head. Actors: a
-//! [`BlockTree`] holds every accepted block; an [`Executor`] executes.
+//! `BlockTree` holds every accepted block; an `Executor` executes.
 //!
 //! Invariant: a rejected block leaves no trace; a failure of the host is never a rejection.
 

@@ -4,16 +4,14 @@
 //! fixed and interleaved, so that a slow phase of the machine hits all of them. Timed is the
 //! execution up to receipts, requests and changed state; roots and blooms are computed afterwards.
 
+use super::input::Origin;
 use braid_core::{
     Engine, ExecuteError, Outcome, StateOutput,
     sequential::{execute_bare, execute_stock},
 };
 use braid_shadow::recorded::{RecordedBlock, StateCheck};
 use revm::database::BundleState;
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// What was found out about one block.
 #[derive(Debug, Clone, Default)]
@@ -206,7 +204,7 @@ fn same_bundle(a: &BundleState, b: &BundleState) -> bool {
 
 /// How much work two independent sequential executions get done at once, against one alone: 2 on a
 /// quiet machine. `None` without a block to run.
-pub fn machine_check(records: &[(PathBuf, RecordedBlock)]) -> Option<f64> {
+pub fn machine_check(records: &[(Origin, RecordedBlock)]) -> Option<f64> {
     let pass = || {
         for (_, record) in records {
             let source = record.state.source();

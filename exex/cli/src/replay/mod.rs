@@ -1,19 +1,22 @@
-//! `braid replay`: recorded blocks through stock, bare and parallel execution.
+//! `braid replay`: recorded or generated blocks through stock, bare and parallel execution.
 //!
-//! Role: read each input, measure and compare it ([`mod@measure`]), check it against its header,
-//! report it ([`mod@report`]). Results go to standard output, progress to standard error.
+//! Role: get the blocks ([`mod@input`]), measure and compare each ([`mod@measure`]), check it
+//! against its header, report it ([`mod@report`]). Results go to standard output, progress to
+//! standard error.
 
+pub mod input;
 pub mod measure;
 pub mod report;
 
 use crate::exit::Exit;
 use braid_core::{Engine, Optimisations, Options, OutputKind};
-use braid_shadow::recorded::{self, RecordedBlock};
+use braid_shadow::recorded::RecordedBlock;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use input::{Origin, WorkloadArgs};
 use measure::{BlockReport, measure};
 use report::{Printer, Summary};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The form of the changed state on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,8 +39,8 @@ pub enum Without {
 /// Arguments of `braid replay`.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
-    /// Recorded blocks: files, or folders of `*.json.zst`.
-    #[arg(required = true)]
+    /// Recorded blocks: files, or folders of `*.json.zst`. Without any, a built-in workload is
+    /// generated.
     pub paths: Vec<PathBuf>,
     /// Threads of the parallel side, the calling one included (default: all cores).
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -60,6 +63,9 @@ pub struct ReplayArgs {
     /// Go on after a mismatch.
     #[arg(long)]
     pub keep_going: bool,
+    /// What to generate where no path is given.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
 }
 
 impl ReplayArgs {
@@ -89,27 +95,16 @@ impl ReplayArgs {
 pub fn run(args: &ReplayArgs) -> Exit {
     let printer = Printer::new(args.json);
     let mut exit = Exit::Fine;
-    let mut records = Vec::new();
-    for path in &args.paths {
-        for file in files(path, &printer, &mut exit) {
-            match RecordedBlock::read(&file) {
-                Ok(record) => records.push((file, record)),
-                Err(error) => {
-                    printer.unreadable(&file, &error);
-                    exit = exit.max(Exit::Unreadable);
-                }
-            }
-        }
-    }
+    let records = input::load(args, &printer, &mut exit);
     let options = args.options();
     let engine = Engine::new(options.clone());
     let progress = progress(&records);
     printer.header();
     let mut reports: Vec<BlockReport> = Vec::with_capacity(records.len());
-    for (file, record) in &records {
+    for (origin, record) in &records {
         let report = measure(&engine, record, args.rounds as usize);
         progress.inc(record.block.header.gas_used);
-        progress.suspend(|| printer.block(file, &report));
+        progress.suspend(|| printer.block(origin, &report));
         let matched = report.matched();
         reports.push(report);
         if !matched {
@@ -126,29 +121,8 @@ pub fn run(args: &ReplayArgs) -> Exit {
     exit
 }
 
-/// The files that a path stands for.
-fn files(path: &Path, printer: &Printer, exit: &mut Exit) -> Vec<PathBuf> {
-    if !path.is_dir() {
-        return vec![path.to_owned()];
-    }
-    match recorded::files(path) {
-        Ok(files) if files.is_empty() => {
-            let reason = format!("{}: no recorded block (*.json.zst) in it", path.display());
-            printer.unreadable(path, &reason);
-            *exit = (*exit).max(Exit::Unreadable);
-            files
-        }
-        Ok(files) => files,
-        Err(error) => {
-            printer.unreadable(path, &error);
-            *exit = (*exit).max(Exit::Unreadable);
-            Vec::new()
-        }
-    }
-}
-
 /// A bar by gas, hidden where standard error is no terminal.
-fn progress(records: &[(PathBuf, RecordedBlock)]) -> ProgressBar {
+fn progress(records: &[(Origin, RecordedBlock)]) -> ProgressBar {
     let gas = records.iter().map(|(_, record)| record.block.header.gas_used).sum();
     let bar = ProgressBar::new(gas);
     let style = ProgressStyle::with_template("{wide_bar} {percent} % of the gas, {eta} left");

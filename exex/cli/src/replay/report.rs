@@ -1,11 +1,13 @@
 //! What `braid replay` prints: a table for people, or one JSON object a line.
 
-use super::measure::{BlockReport, Checks};
+use super::{
+    input::Origin,
+    measure::{BlockReport, Checks},
+};
 use serde_json::{Value, json};
 use std::{
     fmt::Display,
     io::{self, Write},
-    path::Path,
 };
 
 /// Below this throughput of two runs at once the machine is too loud for its figures.
@@ -151,7 +153,7 @@ impl Printer {
     }
 
     /// One block's row.
-    pub fn block(&self, file: &Path, report: &BlockReport) {
+    pub fn block(&self, origin: &Origin, report: &BlockReport) {
         if self.json {
             line(block_json(report));
         } else {
@@ -170,15 +172,15 @@ impl Printer {
             ));
         }
         if let Some(difference) = &report.difference {
-            eprintln!("{}: {difference}", file.display());
-            eprintln!("  again: braid replay --forced {}", file.display());
+            eprintln!("{origin}, block {}: {difference}", report.number);
+            eprintln!("  again: braid replay --forced {}", origin.arguments());
         }
     }
 
-    /// An input that could not be read.
-    pub fn unreadable(&self, file: &Path, error: &dyn Display) {
+    /// An input that could not be read, or a workload that could not be written.
+    pub fn unreadable(&self, file: &dyn Display, error: &dyn Display) {
         if self.json {
-            line(json!({ "file": file.display().to_string(), "error": error.to_string() }));
+            line(json!({ "file": file.to_string(), "error": error.to_string() }));
         }
         eprintln!("{error}");
     }
