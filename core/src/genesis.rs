@@ -137,9 +137,11 @@ fn merge(config: &Map<String, Value>) -> Result<Option<ForkCondition>, ChainErro
         return Ok(None);
     };
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let total_difficulty = text.parse::<U256>().map_err(|_| ChainError::Malformed {
-        key: "terminalTotalDifficulty".into(),
-        expected: "a number",
+    // geth writes a JSON number of any length, which the parser gives rounded where it is too long
+    // for 64 bits. Only whether it is zero matters here.
+    let rounded = || value.as_f64().and_then(|number| U256::try_from(number).ok());
+    let total_difficulty = text.parse::<U256>().ok().or_else(rounded).ok_or_else(|| {
+        ChainError::Malformed { key: "terminalTotalDifficulty".into(), expected: "a number" }
     })?;
     let activation_block_number = if total_difficulty.is_zero() { 0 } else { u64::MAX };
     Ok(Some(ForkCondition::TTD { activation_block_number, fork_block: None, total_difficulty }))

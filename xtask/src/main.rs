@@ -1,32 +1,58 @@
-//! Tasks of this repository: `cargo xtask test [PART]`, `cargo xtask style`.
+//! Tasks of this repository: `cargo xtask test [PART]`, `cargo xtask header`, `cargo xtask style`.
 
+mod header;
+mod native;
 mod style;
 
 use std::{
     env,
+    path::Path,
     process::{Command, ExitCode, Stdio},
 };
 
-const USAGE: &str = "usage: cargo xtask test [rust|models] | style
+const USAGE: &str = "usage: cargo xtask COMMAND
 
-  test   all tests; with a part's name, that part alone (parts: rust; models: loom and
-         shuttle on the concurrency protocol, BRAID_SCHEDULES sets how many schedules)
-  style  the mechanical rules: lengths, no unfinished marks, where unsafe may stand";
+  test [PART]             all tests, or one part: rust; models (loom and shuttle on the concurrency
+                          protocol, BRAID_SCHEDULES sets how many schedules); c; cpp
+  bench c                 what the C ABI costs, on the recorded blocks
+  style                   the mechanical rules: lengths, no unfinished marks, where unsafe may stand
+  header [--check]        write include/braid.h from ffi/; with --check, only look if it is stale
+  abi                     write include/braid.abi: layout and symbols, to be read before a commit
+  install --prefix DIR    release build with headers, libraries, pkg-config and CMake packages";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let passed = match args.as_slice() {
-        ["test"] => steps(true, &[RUST, MODELS].concat()),
+        ["test"] => test(),
         ["test", "rust"] => steps(true, RUST),
         ["test", "models"] => steps(false, MODELS),
+        ["test", "c"] => native::c::test(root()),
+        ["test", "cpp"] => native::cpp::test(root()),
+        ["bench", "c"] => native::c::bench(root()),
         ["style"] => style::check(),
+        ["header"] => header::run(root(), false),
+        ["header", "--check"] => header::run(root(), true),
+        ["abi"] => abi(),
+        ["install", "--prefix", prefix] => native::install::run(root(), Path::new(prefix), true),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Writes the list of the ABI from a library built for it.
+fn abi() -> bool {
+    let folder = native::workspace(root());
+    let prefix = folder.join("prefix");
+    native::install::run(root(), &prefix, false)
+        && native::abi::check(root(), &prefix, &folder, true)
 }
 
 /// A step's name and cargo's arguments.
@@ -44,6 +70,20 @@ const MODELS: &[Step] = &[
     ("loom", &["test", "-p", "braid-core", "--features", "loom", "--lib", "engine::models"]),
     ("shuttle", &["test", "-p", "braid-core", "--features", "shuttle", "--lib", "engine::models"]),
 ];
+
+/// Every part, also after one has failed.
+fn test() -> bool {
+    let parts = [
+        ("rust", steps(true, RUST)),
+        ("models", steps(false, MODELS)),
+        ("c", native::c::test(root())),
+        ("cpp", native::cpp::test(root())),
+    ];
+    for (part, passed) in parts {
+        println!("== {part}: {}", if passed { "passed" } else { "FAILED" });
+    }
+    parts.iter().all(|&(_, passed)| passed)
+}
 
 /// Runs every step, also after one has failed, so that one run shows all there is to mend.
 fn steps(with_style: bool, steps: &[Step]) -> bool {

@@ -1,0 +1,124 @@
+/* A hostile host: every mistake gives a typed status, and the executor stays usable. The first
+   argument is a small dumped block, the second one, if any, a number of rounds of starting and
+   ending executors. */
+
+#include "hostile.h"
+
+#include "check.h"
+
+#include <string.h>
+
+int32_t host_error(const host *host, const braid_request *request, int64_t *transaction,
+                   int32_t *host_code) {
+    braid_result *result = NULL;
+    braid_error *error = NULL;
+    int32_t status = braid_execute(host->executor, request, &result, &error);
+    CHECK((status == BRAID_OK) == (result != NULL));
+    CHECK((status == BRAID_OK) == (error == NULL));
+    CHECK(strcmp(braid_status_name(status), "UNKNOWN") != 0);
+    *transaction = -1;
+    *host_code = 0;
+    if (error != NULL) {
+        const braid_error_view *view = braid_error_get(error);
+        CHECK(view->struct_size >= sizeof *view);
+        CHECK_EQUAL(view->status, status);
+        CHECK(view->message_len > 0 && strlen(view->message) == view->message_len);
+        *transaction = view->transaction;
+        *host_code = view->host_code;
+        /* Without an error object the status is the same one. */
+        if (status < 400) {
+            CHECK_EQUAL(braid_execute(host->executor, request, &result, NULL), status);
+        }
+    } else {
+        dump_check(host->dump, result);
+    }
+    braid_error_free(error);
+    braid_result_free(result);
+    return status;
+}
+
+int32_t host_execute(const host *host, const braid_request *request) {
+    int64_t transaction;
+    int32_t host_code;
+    return host_error(host, request, &transaction, &host_code);
+}
+
+void host_usable(const host *host) {
+    CHECK_EQUAL(host_execute(host, &host->request), BRAID_OK);
+}
+
+static host open_host(const char *path, uint32_t threads) {
+    host host;
+    memset(&host, 0, sizeof host);
+    host.dump = dump_read(path);
+    host.chain = dump_chain(host.dump);
+    braid_executor_options options = {sizeof options, threads, BRAID_EXECUTOR_FORCED, 0};
+    CHECK_EQUAL(braid_executor_new(&options, &host.executor, NULL), BRAID_OK);
+    host.state = dump_prestate(host.dump);
+    host.block = dump_whole(host.dump);
+    host.reader = dump_reader(host.dump);
+    return host;
+}
+
+static void close_host(host *host) {
+    braid_prestate_free(host->state);
+    braid_executor_free(host->executor);
+    braid_chain_free(host->chain);
+    dump_free(host->dump);
+}
+
+/* Threads and memory do not pile up; a tool that counts them sees it. */
+static void churn(const char *path, int rounds) {
+    for (int i = 0; i < rounds; i++) {
+        host host = open_host(path, 1 + (uint32_t)i % 4);
+        host.request.struct_size = sizeof host.request;
+        host.request.chain = host.chain;
+        host.request.block = &host.block;
+        host.request.prestate = host.state;
+        if (i % 2 == 0) host_usable(&host);
+        close_host(&host);
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*run)(const host *host);
+} TESTS[] = {
+    {"NULL pointers", test_null_pointers},
+    {"struct sizes", test_struct_sizes},
+    {"arguments", test_arguments},
+    {"undecodable parts", test_undecodable_parts},
+    {"chains", test_chains},
+    {"truncation", test_truncation},
+    {"invalid blocks", test_invalid_blocks},
+    {"failing reads", test_failing_reads},
+    {"codes", test_codes},
+    {"cancel", test_cancel},
+    {"timeout", test_timeout},
+    {"reentry", test_reentry},
+    {"free inside a callback", test_free_inside},
+    {"serial reader", test_serial},
+    {"concurrent calls", test_concurrent_calls},
+};
+
+int main(int count, char **arguments) {
+    CHECK(count >= 2);
+    static const uint32_t THREADS[] = {1, 2, 4};
+    for (size_t t = 0; t < sizeof THREADS / sizeof *THREADS; t++) {
+        host host = open_host(arguments[1], THREADS[t]);
+        host.request.struct_size = sizeof host.request;
+        host.request.chain = host.chain;
+        host.request.block = &host.block;
+        host.request.prestate = host.state;
+        host_usable(&host);
+        for (size_t i = 0; i < sizeof TESTS / sizeof *TESTS; i++) {
+            TESTS[i].run(&host);
+            host_usable(&host);
+            printf("%" PRIu32 " threads: %s: ok\n", THREADS[t], TESTS[i].name);
+        }
+        close_host(&host);
+    }
+    churn(arguments[1], count > 2 ? atoi(arguments[2]) : 50);
+    printf("executors come and go: ok\n");
+    return 0;
+}

@@ -1,0 +1,45 @@
+/* What the tests of a hostile host share: one small block, an executor, a request that works. */
+#ifndef BRAID_TEST_HOSTILE_H
+#define BRAID_TEST_HOSTILE_H
+
+#include "dump.h"
+
+typedef struct host {
+    dump *dump;
+    braid_chain *chain;
+    braid_executor *executor;
+    braid_prestate *state;
+    braid_block block;
+    braid_reader reader;
+    /* From memory, without reader. */
+    braid_request request;
+} host;
+
+/* Executes and frees; gives the status, and checks that the error object agrees with it. */
+int32_t host_execute(const host *host, const braid_request *request);
+/* As `host_execute`; also gives what the error object says. */
+int32_t host_error(const host *host, const braid_request *request, int64_t *transaction,
+                   int32_t *host_code);
+/* The executor still executes the block. */
+void host_usable(const host *host);
+
+/* hostile_input.c */
+void test_null_pointers(const host *host);
+void test_struct_sizes(const host *host);
+void test_arguments(const host *host);
+void test_undecodable_parts(const host *host);
+void test_chains(const host *host);
+void test_truncation(const host *host);
+void test_invalid_blocks(const host *host);
+
+/* hostile_reader.c */
+void test_failing_reads(const host *host);
+void test_codes(const host *host);
+void test_cancel(const host *host);
+void test_timeout(const host *host);
+void test_reentry(const host *host);
+void test_free_inside(const host *host);
+void test_serial(const host *host);
+void test_concurrent_calls(const host *host);
+
+#endif

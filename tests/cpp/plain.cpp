@@ -1,0 +1,23 @@
+// braid.hpp without exceptions and without run-time type information.
+
+#include "common.hpp"
+
+#if defined(__cpp_exceptions)
+#error "compiled with exceptions"
+#endif
+
+int main(int count, char **names) {
+    CHECK(count > 1);
+    const Dump of = read_dump(names[1]);
+    const auto chain = braid::Chain::by_name("mainnet");
+    const auto executor = braid::Executor::make({.threads = 2, .forced = true});
+    CHECK(chain && executor);
+    Reader reader(*of, [] { return true; }, 0);
+    const auto outcome = executor->execute(*chain, whole(*of), reader, {.check_header = true});
+    CHECK(outcome.has_value());
+    check(*of, *outcome);
+    reader.fail_at = 1;
+    const auto failed = executor->execute(*chain, whole(*of), reader);
+    CHECK(!failed && failed.error().host_code == -42);
+    return 0;
+}

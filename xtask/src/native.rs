@@ -1,0 +1,191 @@
+//! The parts of the tests that need a C or C++ toolchain, and what they share.
+//!
+//! Where a tool is missing a step is reported as SKIPPED with the reason; in continuous integration
+//! (`CI` is set) that is a failure, so that no check is lost in silence. Data that are not part of
+//! a clone may be missing there too.
+
+pub(crate) mod abi;
+pub(crate) mod c;
+pub(crate) mod cpp;
+pub(crate) mod install;
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// What a static library of Rust needs: `rustc --print native-static-libs`.
+pub(crate) const SYSTEM_LIBRARIES: [&str; 6] =
+    ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
+
+/// Flags of every compilation.
+pub(crate) const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+/// One part's steps and how they ended.
+pub(crate) struct Part {
+    name: &'static str,
+    failed: bool,
+}
+
+impl Part {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, failed: false }
+    }
+
+    /// Reports a step; gives whether it passed.
+    pub(crate) fn step(&mut self, what: &str, passed: bool) -> bool {
+        println!("== {}: {what}: {}", self.name, if passed { "ok" } else { "FAILED" });
+        self.failed |= !passed;
+        passed
+    }
+
+    /// Whether these tools are there; reports the step as skipped where one is not.
+    pub(crate) fn has(&mut self, what: &str, tools: &[&str]) -> bool {
+        let missing: Vec<&str> = tools.iter().copied().filter(|tool| !is_there(tool)).collect();
+        if missing.is_empty() {
+            return true;
+        }
+        println!("== {}: {what}: SKIPPED: not installed: {}", self.name, missing.join(", "));
+        if env::var_os("CI").is_some() {
+            println!("== {}: a missing tool is a failure in continuous integration", self.name);
+            self.failed = true;
+        }
+        false
+    }
+
+    /// As [`Self::has`] for tools that are never required.
+    pub(crate) fn has_optional(&self, what: &str, tools: &[&str]) -> bool {
+        let missing: Vec<&str> = tools.iter().copied().filter(|tool| !is_there(tool)).collect();
+        if !missing.is_empty() {
+            println!("== {}: {what}: SKIPPED: not installed: {}", self.name, missing.join(", "));
+        }
+        missing.is_empty()
+    }
+
+    pub(crate) fn passed(&self) -> bool {
+        !self.failed
+    }
+}
+
+fn is_there(tool: &str) -> bool {
+    let mut command = Command::new(tool);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Runs a command; says why where it cannot be started or ends badly.
+pub(crate) fn run(command: &mut Command) -> bool {
+    match command.stdin(Stdio::null()).status() {
+        Ok(status) if status.success() => true,
+        Ok(status) => {
+            eprintln!("{command:?}: {status}");
+            false
+        }
+        Err(error) => {
+            eprintln!("{command:?}: {error}");
+            false
+        }
+    }
+}
+
+/// Runs a command and gives what it writes.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let done = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let done = done.map_err(|error| format!("{command:?}: {error}"))?;
+    if !done.status.success() {
+        return Err(format!("{command:?}: {}", done.status));
+    }
+    String::from_utf8(done.stdout).map_err(|error| format!("{command:?}: {error}"))
+}
+
+pub(crate) fn cargo(args: &[&str]) -> bool {
+    run(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(args))
+}
+
+/// The folder of cargo's outputs.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+/// Where the parts keep what they make.
+pub(crate) fn workspace(root: &Path) -> PathBuf {
+    target(root).join("native")
+}
+
+/// Installs the library of the dev profile, and writes the blocks of the tests: a small one, and
+/// the recorded ones where they are there.
+pub(crate) fn prepare(root: &Path, part: &mut Part) -> Option<Prepared> {
+    let prefix = workspace(root).join("prefix");
+    let blocks = workspace(root).join("blocks");
+    if !part.step("install", install::run(root, &prefix, false)) {
+        return None;
+    }
+    let recorded = root.join("../shared/mainnet");
+    let built = cargo(&["build", "--quiet", "--package", "braid-tests", "--example", "dump"]);
+    let mut dump = Command::new(target(root).join("debug/examples/dump"));
+    dump.arg(&blocks);
+    if recorded.is_dir() {
+        dump.arg(&recorded);
+    } else {
+        let place = recorded.display();
+        println!(
+            "== {}: recorded blocks: SKIPPED: {place} is not there; they are not part of a clone",
+            part.name
+        );
+    }
+    part.step("blocks", built && run(&mut dump)).then_some(Prepared { prefix, blocks })
+}
+
+/// What [`prepare`] made.
+pub(crate) struct Prepared {
+    pub(crate) prefix: PathBuf,
+    pub(crate) blocks: PathBuf,
+}
+
+impl Prepared {
+    /// All dumped blocks.
+    pub(crate) fn all(&self) -> Vec<PathBuf> {
+        files(&self.blocks, "block")
+    }
+
+    /// The small block that is always there.
+    pub(crate) fn small(&self) -> PathBuf {
+        self.blocks.join("synthetic.block")
+    }
+
+    /// The RLP of a block that needs no parent state.
+    pub(crate) fn without_transactions(&self) -> PathBuf {
+        self.blocks.join("withdrawal.rlp")
+    }
+
+    /// The flags that compile against the installed headers and link the static library.
+    pub(crate) fn link_static(&self, command: &mut Command) {
+        command.arg(self.prefix.join("lib/libbraid.a")).args(SYSTEM_LIBRARIES);
+    }
+}
+
+/// The files of a folder with this extension, sorted.
+pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension() == Some(OsStr::new(extension))).collect();
+    files.sort();
+    files
+}
+
+/// Writes the page's only code block of this language to a file.
+pub(crate) fn snippet(page: &Path, language: &str, to: &Path) -> bool {
+    let text = fs::read_to_string(page).unwrap_or_default();
+    let open = format!("```{language}\n");
+    let mut blocks = text.split(&open).skip(1).filter_map(|rest| rest.split("```").next());
+    match (blocks.next(), blocks.next()) {
+        (Some(code), None) => fs::write(to, code).is_ok(),
+        _ => {
+            eprintln!("{}: not one block of {language}", page.display());
+            false
+        }
+    }
+}

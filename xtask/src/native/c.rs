@@ -1,0 +1,141 @@
+//! The tests in C: the header under every standard, recorded blocks, a hostile host, sanitizers.
+
+use super::{Part, Prepared, WARNINGS, abi, files, prepare, run, snippet, workspace};
+use std::{fs, path::Path, process::Command};
+
+/// Finds faults of the C code and of what it is given.
+pub(crate) const SANITIZE: [&str; 2] =
+    ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
+const STANDARDS: [(&str, &str, &str); 4] = [
+    ("gcc", "c", "-std=c99"),
+    ("gcc", "c", "-std=c11"),
+    ("g++", "c++", "-std=c++17"),
+    ("g++", "c++", "-std=c++20"),
+];
+
+/// Runs the part; true where nothing failed.
+pub(crate) fn test(root: &Path) -> bool {
+    let mut part = Part::new("c");
+    part.step("header is fresh", crate::header::run(root, true));
+    if !part.has("all", &["gcc", "g++", "ld", "objcopy", "ar", "nm"]) {
+        return part.passed();
+    }
+    headers(root, &mut part);
+    let Some(prepared) = prepare(root, &mut part) else { return false };
+    let folder = workspace(root);
+    part.step("layout and symbols", abi::check(root, &prepared.prefix, &folder, false));
+    if let Some(program) = build(root, &prepared, &mut part, "blocks", &[]) {
+        part.step("blocks", run(Command::new(program).args(prepared.all())));
+    }
+    if let Some(program) = build(root, &prepared, &mut part, "hostile", &[]) {
+        part.step("hostile host", run(quiet(&mut Command::new(&program), &prepared)));
+        valgrind(&program, &prepared, &mut part);
+    }
+    if let Some(program) = build(root, &prepared, &mut part, "hostile", &SANITIZE) {
+        let passed = run(quiet(&mut Command::new(program), &prepared));
+        part.step("hostile host under ASan and UBSan", passed);
+    }
+    if let Some(program) = build(root, &prepared, &mut part, "cost", &[]) {
+        let mut cost = Command::new(program);
+        cost.args(["2", "1"]).arg(prepared.small()).stdout(std::process::Stdio::null());
+        part.step("the measurement runs", run(&mut cost));
+    }
+    page(root, &prepared, &mut part);
+    part.passed()
+}
+
+/// Measures what the ABI costs, on the recorded blocks and the library of the release profile.
+pub(crate) fn bench(root: &Path) -> bool {
+    let mut part = Part::new("bench c");
+    let Some(Prepared { blocks, .. }) = prepare(root, &mut part) else { return false };
+    let prepared = Prepared { prefix: workspace(root).join("release"), blocks };
+    if !part.step("install release", super::install::run(root, &prepared.prefix, true)) {
+        return false;
+    }
+    let Some(program) = build(root, &prepared, &mut part, "cost", &["-O2"]) else { return false };
+    for threads in ["1", "2"] {
+        let mut cost = Command::new(&program);
+        let passed = run(cost.args([threads, "15"]).args(prepared.all()));
+        part.step(&format!("{threads} threads"), passed);
+    }
+    part.passed()
+}
+
+/// The program on the page about embedding.
+fn page(root: &Path, prepared: &Prepared, part: &mut Part) {
+    let folder = workspace(root);
+    let (source, program) = (folder.join("embed.c"), folder.join("embed-c"));
+    let written = snippet(&root.join("docs/embed-c.md"), "c", &source);
+    let mut compiler = Command::new("gcc");
+    compiler.arg("-std=c99").args(WARNINGS).arg("-I").arg(prepared.prefix.join("include"));
+    // Zeroing a struct by `{0}` names only its first field.
+    compiler.arg("-Wno-missing-field-initializers").arg(source).arg("-o").arg(&program);
+    prepared.link_static(&mut compiler);
+    let mut execute = Command::new(program);
+    execute.arg(prepared.without_transactions());
+    part.step("docs/embed-c.md", written && run(&mut compiler) && run(&mut execute));
+}
+
+fn quiet<'a>(command: &'a mut Command, prepared: &Prepared) -> &'a mut Command {
+    command.arg(prepared.small()).stdout(std::process::Stdio::null())
+}
+
+fn headers(root: &Path, part: &mut Part) {
+    let clang = STANDARDS.map(|(tool, language, standard)| {
+        (if tool == "gcc" { "clang" } else { "clang++" }, language, standard)
+    });
+    let clang = if part.has_optional("header with clang", &["clang", "clang++"]) {
+        clang.to_vec()
+    } else {
+        Vec::new()
+    };
+    for (tool, language, standard) in STANDARDS.into_iter().chain(clang) {
+        let mut compiler = Command::new(tool);
+        compiler.args([standard, "-fsyntax-only"]).args(WARNINGS).args(["-x", language]);
+        let passed =
+            run(compiler.arg(root.join("tests/c/header.c")).arg("-I").arg(root.join("include")));
+        part.step(&format!("header with {tool} {standard}"), passed);
+    }
+}
+
+/// Reads and writes outside of memory, and leaks. What is undefined is not looked at: optimised
+/// Rust compares both halves of an optional value before it knows whether there is one.
+fn valgrind(program: &Path, prepared: &Prepared, part: &mut Part) {
+    if !part.has("hostile host under valgrind", &["valgrind"]) {
+        return;
+    }
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["-q", "--undef-value-errors=no", "--leak-check=full", "--error-exitcode=9"]);
+    let kinds = "definite,indirect";
+    valgrind.arg(format!("--show-leak-kinds={kinds}"));
+    valgrind.arg(format!("--errors-for-leak-kinds={kinds}")).arg(program);
+    let passed = run(quiet(&mut valgrind, prepared).arg("10"));
+    part.step("hostile host under valgrind", passed);
+}
+
+/// Builds the program whose sources are `tests/c/<name>*.c`, and `dump.c`.
+fn build(
+    root: &Path,
+    prepared: &Prepared,
+    part: &mut Part,
+    name: &str,
+    flags: &[&str],
+) -> Option<std::path::PathBuf> {
+    let sources = root.join("tests/c");
+    let folder = workspace(root).join("bin");
+    let suffix = flags.first().copied().unwrap_or_default();
+    let program = folder.join(format!("{name}{suffix}"));
+    let is_source = |path: &std::path::PathBuf| {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        stem == "dump" || stem.split('_').next() == Some(name)
+    };
+    let mut compiler = Command::new("gcc");
+    compiler.args(["-std=c11", "-g", "-O1"]).args(WARNINGS).args(flags).arg("-I");
+    compiler.arg(prepared.prefix.join("include"));
+    compiler.args(files(&sources, "c").iter().filter(|path| is_source(path)));
+    compiler.arg("-o").arg(&program);
+    prepared.link_static(&mut compiler);
+    let made = fs::create_dir_all(&folder).is_ok() && run(&mut compiler);
+    part.step(&format!("build {name}{suffix}"), made).then_some(program)
+}
