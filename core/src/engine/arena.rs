@@ -23,23 +23,32 @@ impl<T: Default> Arena<T> {
         Self { segments: std::array::from_fn(|_| OnceLock::new()), len: AtomicU32::new(0) }
     }
 
-    /// Takes the next cell; its content is a default one, or what `reset` left in it.
-    pub(crate) fn push(&self) -> u32 {
+    /// Takes the next cell and lets `begin` prepare it; its content is a default one, or what
+    /// `reset` left in it.
+    pub(crate) fn push(&self, begin: impl FnOnce(&T)) -> u32 {
         let id = self.len.fetch_add(1, Ordering::Relaxed);
-        let (segment, _) = Self::place(id);
-        let size = if segment == 0 { FIRST } else { FIRST << (segment - 1) };
-        self.segments[segment].get_or_init(|| (0..size).map(|_| T::default()).collect());
+        begin(self.get(id));
         id
     }
 
     pub(crate) fn get(&self, id: u32) -> &T {
         let (segment, offset) = Self::place(id);
-        // `push` filled the segment before it handed the index out; a second `get_or_init` keeps
-        // this total without a panic.
+        match self.segments[segment].get() {
+            Some(cells) => &cells[offset],
+            None => &self.grow(segment)[offset],
+        }
+    }
+
+    /// The cells in use, by index.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &T> {
+        let len = self.len() as usize;
+        self.segments.iter().map_while(OnceLock::get).flatten().take(len)
+    }
+
+    #[cold]
+    fn grow(&self, segment: usize) -> &[T] {
         let size = if segment == 0 { FIRST } else { FIRST << (segment - 1) };
-        let cells =
-            self.segments[segment].get_or_init(|| (0..size).map(|_| T::default()).collect());
-        &cells[offset]
+        self.segments[segment].get_or_init(|| (0..size).map(|_| T::default()).collect())
     }
 
     pub(crate) fn len(&self) -> u32 {

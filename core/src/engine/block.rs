@@ -21,14 +21,9 @@ use crate::{
     sync::atomic::AtomicBool,
     tally::{self, Tally},
 };
-use alloy_evm::{EvmEnv, ToTxEnv};
-use rayon::prelude::*;
-use revm::{Database, context::TxEnv};
+use alloy_evm::EvmEnv;
+use revm::Database;
 use std::cell::RefCell;
-
-/// From this many transactions on, their environments are built on the rayon pool: a type-4
-/// transaction recovers its authorities there.
-const PARALLEL_ENVIRONMENTS: usize = 512;
 
 /// One block to execute.
 pub(crate) struct Job<'a> {
@@ -49,9 +44,9 @@ impl Job<'_> {
         let rules = self.chain.rules(&self.block.header);
         let env = rules.evm_env(&self.block.header);
         let stop = AtomicBool::new(false);
-        let txs = environments(self.block);
         let canonical = tally::canonical(&rules, self.block, self.options.output);
         let mut sink = Sink { canonical, hook };
+        tables.expect(self.block);
         let shared: &Tables = tables;
         let mut view = View::new(shared, self.source, &stop);
         let failure = RefCell::new(None);
@@ -61,7 +56,7 @@ impl Job<'_> {
             // The beneficiary's reward is added to what is known of it, so it must be known.
             view.basic(env.block_env.beneficiary).map_err(host)?;
         }
-        let (committer, statistics) = self.transactions(pool, shared, &env, &txs, &stop, sink)?;
+        let (committer, statistics) = self.transactions(pool, shared, &env, &stop, sink)?;
         let (mut sink, tally) = committer.into_parts();
         sink.next();
         let end = position(self.block.transactions.len());
@@ -79,11 +74,10 @@ impl Job<'_> {
         pool: &mut Pool,
         tables: &'b Tables,
         env: &'b EvmEnv,
-        txs: &'b [TxEnv],
         stop: &'b AtomicBool,
         sink: Sink<'b>,
     ) -> Result<(Committer<'b>, Statistics), ExecuteError> {
-        let vm = Revm { env, txs, keep_state: sink.wants_state() };
+        let vm = Revm::new(env, self.block, sink.wants_state());
         let committer = Committer::new(tables, Tally::new(self.block, env), sink);
         let input = Input {
             tables,
@@ -103,11 +97,4 @@ fn host(error: ViewError) -> ExecuteError {
         ViewError::Source(error) => HostError::Source(error).into(),
         ViewError::Stopped => HostError::Cancelled.into(),
     }
-}
-
-pub(crate) fn environments(block: &Block) -> Vec<TxEnv> {
-    if block.transactions.len() < PARALLEL_ENVIRONMENTS {
-        return block.transactions.iter().map(ToTxEnv::to_tx_env).collect();
-    }
-    block.transactions.par_iter().map(ToTxEnv::to_tx_env).collect()
 }

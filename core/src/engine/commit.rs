@@ -5,10 +5,12 @@
 //! admission comes before the transaction's own error, as in alloy-evm.
 
 use super::{
-    record::{AccountWrite, Record},
+    record::{AccountWrite, Record, WriteSet, no_result},
+    reward::Rewards,
     run::position,
+    schedule::BackOff,
     sink::{Sink, Step},
-    soft::{Fit, adjusted, committed, fit},
+    soft::{Fit, adjusted, fit},
     tables::{AccountValue, Stamp, Tables},
     view::{ReadSet, SlotRead},
 };
@@ -41,28 +43,41 @@ pub(crate) enum Validity {
 pub(crate) struct Committer<'b> {
     pub(crate) tables: &'b Tables,
     pub(crate) tally: Tally<'b>,
-    beneficiary: u32,
+    rewards: Rewards,
     pub(crate) sink: Sink<'b>,
+    pub(crate) back_off: BackOff,
+    /// What the validated record commits instead of its own account values, where it is soft.
+    moved: Vec<AccountValue>,
     /// The block's verdict or the host's failure, once there is one.
     pub(crate) failure: Option<ExecuteError>,
 }
 
 impl<'b> Committer<'b> {
     pub(crate) fn new(tables: &'b Tables, tally: Tally<'b>, sink: Sink<'b>) -> Self {
-        let beneficiary = tables.account_id(&tally.env.block_env.beneficiary);
-        Self { tables, tally, beneficiary, sink, failure: None }
+        let rewards = Rewards::new(tables.account_id(&tally.env.block_env.beneficiary));
+        let (back_off, moved) = (BackOff::default(), Vec::new());
+        Self { tables, tally, rewards, sink, back_off, moved, failure: None }
     }
 
     /// What outlives the transactions.
-    pub(crate) fn into_parts(self) -> (Sink<'b>, Tally<'b>) {
+    pub(crate) fn into_parts(mut self) -> (Sink<'b>, Tally<'b>) {
+        self.settle();
         (self.sink, self.tally)
     }
 
+    /// Makes the tables committed state in every cell, the beneficiary's included.
+    pub(crate) fn settle(&mut self) {
+        self.rewards.settle(self.tables);
+    }
+
     /// How an execution relates to committed state.
-    pub(crate) fn validate(&self, record: &Record) -> Validity {
+    pub(crate) fn validate(&mut self, record: &Record) -> Validity {
         let Record { reads, writes, .. } = record;
         let mut validity = Validity::Exact;
         for read in &reads.accounts {
+            if self.rewards.concern(read.id) {
+                self.rewards.settle(self.tables);
+            }
             match fit(self.tables.account(read.id), read) {
                 Fit::Exact => {}
                 Fit::Soft(_) => validity = Validity::Soft,
@@ -72,25 +87,34 @@ impl<'b> Committer<'b> {
         if !reads.slots.iter().all(|read| self.slot_is_valid(read, reads)) {
             return Validity::Stale;
         }
-        let applies = |write: &AccountWrite| self.final_value(write, reads).is_some();
-        if validity == Validity::Soft && !writes.accounts.iter().all(applies) {
+        if validity == Validity::Soft && !self.move_writes(writes, reads) {
             return Validity::Stale;
         }
         validity
     }
 
+    /// Notes what each account write of a soft record commits; false where one does not apply.
+    fn move_writes(&mut self, writes: &WriteSet, reads: &ReadSet) -> bool {
+        self.moved.clear();
+        for write in &writes.accounts {
+            let Some(value) = self.final_value(write, reads) else { return false };
+            self.moved.push(value);
+        }
+        true
+    }
+
     fn slot_is_valid(&self, read: &SlotRead, reads: &ReadSet) -> bool {
         let cell = self.tables.slot(read.id);
-        if cell.committed_stamp() == read.stamp {
+        if cell.chain.committed_stamp() == read.stamp {
             return true;
         }
         // The account's own read is valid, so it tells how to look at the slot.
         let AccountValue { wiped, storage_known, .. } = reads.accounts[read.account as usize].value;
-        let value = match cell.committed() {
+        let value = match cell.chain.committed() {
             Some((stamp, value)) if stamp.position() >= wiped => Some(value),
             Some(_) => Some(U256::ZERO),
             None if wiped > 0 || storage_known => Some(U256::ZERO),
-            None => cell.known_base().copied(),
+            None => cell.known_base(),
         };
         value == Some(read.value)
     }
@@ -117,19 +141,17 @@ impl<'b> Committer<'b> {
         if validity == Validity::Soft {
             self.patch_state(record);
         }
-        let Record { writes, reads, .. } = record;
-        for write in &writes.accounts {
-            let cell = self.tables.account(write.id);
-            match self.final_value(write, reads) {
+        for (at, write) in record.writes.accounts.iter().enumerate() {
+            let chain = &self.tables.account(write.id).chain;
+            match self.moved.get(at) {
                 // Another value needs another stamp: a stamp names its value.
-                Some(value) if validity == Validity::Soft && value != write.value => {
-                    cell.withdraw(stamp);
-                    cell.commit(Stamp::new(position(index), ADJUSTED), value);
+                Some(value) if validity == Validity::Soft && *value != write.value => {
+                    chain.commit(Stamp::new(position(index), ADJUSTED), *value);
                 }
-                _ => cell.promote(stamp),
+                _ => chain.promote(stamp),
             }
         }
-        writes.slots.iter().for_each(|(id, _)| self.tables.slot(*id).promote(stamp));
+        record.writes.slots.iter().for_each(|(id, _)| self.tables.slot(*id).chain.promote(stamp));
         self.finish(index, record);
     }
 
@@ -137,10 +159,10 @@ impl<'b> Committer<'b> {
     pub(crate) fn commit_in_order(&mut self, index: usize, record: &mut Record) {
         let stamp = Stamp::new(position(index), IN_ORDER);
         for write in record.writes.accounts.drain(..) {
-            self.tables.account(write.id).commit(stamp, write.value);
+            self.tables.account(write.id).chain.commit(stamp, write.value);
         }
         for (id, value) in record.writes.slots.drain(..) {
-            self.tables.slot(id).commit(stamp, value);
+            self.tables.slot(id).chain.commit(stamp, value);
         }
         self.finish(index, record);
     }
@@ -165,7 +187,8 @@ impl<'b> Committer<'b> {
     /// The reward, the sinks, the receipt.
     fn finish(&mut self, index: usize, record: &mut Record) {
         let stamp = Stamp::new(position(index), REWARDED);
-        let paid = record.reward.map(|reward| self.pay(stamp, reward));
+        let eip161 = self.tally.eip161();
+        let paid = record.reward.map(|reward| self.rewards.pay(self.tables, stamp, reward, eip161));
         self.tally.receipt(index, take_result(record));
         if self.sink.wants_state() {
             self.sink.next();
@@ -181,44 +204,15 @@ impl<'b> Committer<'b> {
                 } else {
                     self.tables.code(&after.code_hash)
                 };
-                let eip161 = self.tally.eip161();
                 touch_beneficiary(&mut state, beneficiary, before.info(), after, eip161);
             }
             self.sink.commit(Step::Transaction(index), self.tally.receipts.last(), state);
         }
     }
-
-    /// Adds a deferred reward to the committed beneficiary. A zero reward touches the account: it
-    /// materialises a missing one before EIP-161 and deletes an empty one from then on.
-    fn pay(&self, stamp: Stamp, reward: U256) -> (AccountValue, AccountValue) {
-        let cell = self.tables.account(self.beneficiary);
-        let before = committed(cell).unwrap_or(AccountValue::MISSING);
-        // As revm's journal: a reward that would overflow is not paid.
-        let balance = before.balance.checked_add(reward).unwrap_or(before.balance);
-        let after = AccountValue { balance, exists: true, ..before };
-        let value = if after.is_empty() && self.tally.eip161() {
-            let gone = AccountValue {
-                wiped: stamp.position(),
-                storage_known: true,
-                ..AccountValue::MISSING
-            };
-            before.exists.then_some(gone)
-        } else if before == after {
-            None
-        } else {
-            let storage_known = before.storage_known || before.is_plain();
-            Some(AccountValue { storage_known, ..after })
-        };
-        if let Some(value) = value {
-            cell.commit(stamp, value);
-        }
-        (before, after)
-    }
 }
 
 /// Leaves a result without logs behind, so that the record's buffers can be used again.
 fn take_result(record: &mut Record) -> ExecutionResult {
-    let gas = *record.result.gas();
-    let spent = ExecutionResult::Revert { gas, logs: Vec::new(), output: Default::default() };
+    let spent = no_result(*record.result.gas());
     std::mem::replace(&mut record.result, spent)
 }

@@ -39,6 +39,9 @@ pub(crate) trait Observe: Database {
     /// The execution saw this account's very balance.
     fn balance_observed(&mut self, address: Address);
 
+    /// The transaction's sender: its very nonce was seen, and this much may have been taken.
+    fn sender_observed(&mut self, address: Address, spending: U256);
+
     /// The execution saw this account's very nonce.
     fn nonce_observed(&mut self, address: Address);
 
@@ -82,8 +85,8 @@ impl<DB: Database> Runner<DB> {
     }
 
     /// Runs one transaction from a fresh journal.
-    pub(crate) fn run(&mut self, tx: &TxEnv) -> Result<Executed, EVMError<DB::Error>> {
-        self.evm.ctx.set_tx(tx.clone());
+    pub(crate) fn run(&mut self, tx: TxEnv) -> Result<Executed, EVMError<DB::Error>> {
+        self.evm.ctx.set_tx(tx);
         let mut handler = DeferReward::<DB> { reward: Cell::new(None), evm: PhantomData };
         let result = handler.run(&mut self.evm);
         let state = self.evm.ctx.journaled_state.inner.finalize();
@@ -115,13 +118,12 @@ impl<DB: Observe> Runner<DB> {
     }
 
     /// Runs one transaction and notes what its own fields make it depend on.
-    pub(crate) fn run_observed(&mut self, tx: &TxEnv) -> Result<Executed, EVMError<DB::Error>> {
+    pub(crate) fn run_observed(&mut self, tx: TxEnv) -> Result<Executed, EVMError<DB::Error>> {
         let executed = self.run(tx)?;
-        let db = self.db();
+        let Context { tx, journaled_state, .. } = &mut self.evm.ctx;
+        let db = &mut journaled_state.database;
         // A transaction that passed validation has a spending that fits in a word.
-        let spending = tx.max_balance_spending().unwrap_or(U256::MAX);
-        db.debit_attempted(tx.caller, spending);
-        db.nonce_observed(tx.caller);
+        db.sender_observed(tx.caller, tx.max_balance_spending().unwrap_or(U256::MAX));
         if !tx.authorization_list.is_empty() {
             // An authority whose nonce does not match is read and not written (EIP-7702).
             db.everything_observed();

@@ -100,10 +100,10 @@ impl DatabaseCommit for Ledger<'_, '_> {
         }
         let tables = self.view.tables;
         for write in writes.accounts {
-            tables.account(write.id).commit(stamp, write.value);
+            tables.account(write.id).chain.commit(stamp, write.value);
         }
         for (id, value) in writes.slots {
-            tables.slot(id).commit(stamp, value);
+            tables.slot(id).chain.commit(stamp, value);
         }
         if self.sink.wants_state() {
             state.values_mut().for_each(|account| account.info.account_id = None);

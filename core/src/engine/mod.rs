@@ -21,14 +21,17 @@
 
 mod arena;
 pub(crate) mod block;
+mod cells;
 mod commit;
 pub(crate) mod evm;
+mod index;
 mod ledger;
 mod limits;
 #[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
 mod models;
 mod output;
 mod record;
+mod reward;
 mod run;
 mod schedule;
 mod sink;
@@ -74,13 +77,19 @@ pub struct Optimisations {
     /// Balances that an execution does not look at commute, and a sender's nonce is taken from its
     /// transaction instead of waited for.
     pub commutative_balances: bool,
+    /// The few transactions that promise, by their gas limit, to take a large part of the block
+    /// start first.
+    pub long_first: bool,
+    /// Payments are handed out several at once.
+    pub payment_runs: bool,
 }
 
 impl Optimisations {
     /// All of them.
-    pub const ALL: Self = Self { commutative_balances: true };
+    pub const ALL: Self = Self { commutative_balances: true, long_first: true, payment_runs: true };
     /// None of them.
-    pub const NONE: Self = Self { commutative_balances: false };
+    pub const NONE: Self =
+        Self { commutative_balances: false, long_first: false, payment_runs: false };
 }
 
 impl Default for Optimisations {

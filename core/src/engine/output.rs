@@ -1,48 +1,42 @@
 //! The flat output: one pass over the tables after the last commit.
 
-use super::tables::{Stamp, Tables};
+use super::{
+    cells::AccountCell,
+    tables::{Stamp, Tables},
+};
 use crate::outcome::{AccountChange, StateChanges};
 use alloy_primitives::{Address, U256};
+use std::ops::Range;
 
-/// A written slot: its account, its key, its value before and after the block.
+/// A written slot: its account's index, its key, its value before and after the block.
 type WrittenSlot = (u32, U256, U256, U256);
 
 /// The net changes of the block.
 pub(crate) fn flat(tables: &mut Tables) -> StateChanges {
     let slots = written_slots(tables);
-    let mut written: Vec<(Address, u32)> = Vec::new();
-    let mut accounts: Vec<(Address, u32)> = Vec::new();
-    tables.each_account(|address, id| accounts.push((address, id)));
-    let of = |id: u32| {
-        let start = slots.partition_point(|slot| slot.0 < id);
-        let len = slots[start..].partition_point(|slot| slot.0 == id);
-        &slots[start..start + len]
-    };
-    for (address, id) in accounts {
-        if tables.account(id).committed_stamp() != Stamp::BASE || !of(id).is_empty() {
-            written.push((address, id));
+    let mut next = 0;
+    let mut written: Vec<(Address, u32, Range<usize>)> = Vec::new();
+    for (id, cell) in tables.accounts().enumerate() {
+        let id = id as u32;
+        let start = next;
+        next += slots[start..].iter().take_while(|slot| slot.0 == id).count();
+        if cell.chain.committed_stamp() != Stamp::BASE || next > start {
+            written.push((cell.address(), id, start..next));
         }
     }
-    written.sort_unstable();
+    written.sort_unstable_by_key(|(address, ..)| *address);
     let mut changes = StateChanges::default();
     changes.accounts.reserve(written.len());
-    for (address, id) in written {
-        changes.push(account_change(tables, address, id, of(id)));
+    for (address, id, range) in written {
+        changes.push(account_change(tables.account(id), address, &slots[range]));
     }
-    let codes: Vec<_> = tables.codes().collect();
-    changes.set_codes(codes.into_iter());
+    changes.set_codes(tables.codes());
     changes
 }
 
-fn account_change(
-    tables: &Tables,
-    address: Address,
-    id: u32,
-    slots: &[WrittenSlot],
-) -> AccountChange {
-    let cell = tables.account(id);
-    let before = cell.known_base().and_then(|base| base.value.info());
-    let (after, wiped) = match cell.committed() {
+fn account_change(cell: &AccountCell, address: Address, slots: &[WrittenSlot]) -> AccountChange {
+    let before = cell.known_base().and_then(|base| base.info());
+    let (after, wiped) = match cell.chain.committed() {
         Some((_, value)) => (value.info(), value.wiped > 0 && before.is_some()),
         None => (before.clone(), false),
     };
@@ -58,22 +52,17 @@ fn account_change(
 }
 
 /// Sorted by account, then by slot.
-fn written_slots(tables: &mut Tables) -> Vec<WrittenSlot> {
-    let mut keys = Vec::new();
-    tables.each_slot(|account, slot, id| keys.push((account, slot, id)));
-    let mut slots = Vec::with_capacity(keys.len());
-    for (account, slot, id) in keys {
-        let cell = tables.slot(id);
-        if cell.committed_stamp() == Stamp::BASE {
-            continue;
-        }
-        let Some((stamp, mut value)) = cell.committed() else { continue };
-        let wiped = tables.account(account).committed().map_or(0, |(_, value)| value.wiped);
+fn written_slots(tables: &Tables) -> Vec<WrittenSlot> {
+    let mut slots = Vec::new();
+    for cell in tables.slots() {
+        let Some((stamp, mut value)) = cell.chain.committed() else { continue };
+        let (account, slot) = cell.key();
+        let wiped = tables.account(account).chain.committed().map_or(0, |(_, value)| value.wiped);
         if stamp.position() < wiped {
             value = U256::ZERO;
         }
-        slots.push((account, slot, cell.known_base().copied().unwrap_or_default(), value));
+        slots.push((account, slot, cell.known_base().unwrap_or_default(), value));
     }
-    slots.sort_unstable();
+    slots.sort_unstable_by_key(|(account, slot, ..)| (*account, *slot));
     slots
 }

@@ -7,9 +7,9 @@ use super::{
     tables::AccountValue,
     view::{ReadSet, View, ViewError},
 };
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, Bytes, U256};
 use revm::{
-    context::result::ExecutionResult,
+    context::result::{ExecutionResult, ResultGas},
     state::{Account, AccountId, EvmState},
 };
 
@@ -48,6 +48,23 @@ pub(crate) struct Record {
     /// The journal's accounts, for a sink that wants them. The account id of each touched one is
     /// the place of its read.
     pub(crate) state: Option<EvmState>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            result: no_result(Default::default()),
+            reads: ReadSet::default(),
+            writes: WriteSet::default(),
+            reward: None,
+            state: None,
+        }
+    }
+}
+
+/// A result without logs or output.
+pub(crate) const fn no_result(gas: ResultGas) -> ExecutionResult {
+    ExecutionResult::Revert { gas, logs: Vec::new(), output: Bytes::new() }
 }
 
 /// Fills `writes` from the journal's accounts. With `keep` the accounts stay in `state`, else it

@@ -12,10 +12,10 @@ use super::{
     Optimisations,
     commit::{Committer, SPECULATIVE, Validity},
     limits::Limits,
-    record::{Record, WriteSet},
+    record::Record,
     schedule::{Claim, Schedule},
     tables::{Position, Stamp, Tables},
-    view::{Lens, ReadSet, View, ViewError},
+    view::{Lens, View, ViewError},
     vm::{Effects, Failed, Vm},
 };
 use crate::{
@@ -65,7 +65,7 @@ pub(crate) struct Input<'b> {
 pub(crate) struct Run<'b, V> {
     vm: V,
     input: Input<'b>,
-    schedule: Schedule,
+    schedule: Schedule<'b>,
     /// Ready records; `None` stands for a speculation that came to nothing.
     records: Box<[Mutex<Option<Box<Record>>>]>,
     committer: Mutex<Committer<'b>>,
@@ -103,8 +103,12 @@ impl Counters {
 /// What belongs to one worker.
 struct Worker<I> {
     vm: I,
+    /// How the schedule marks what this worker executed.
+    mark: u8,
+    /// A head that another worker's record has kept, the last time this one looked.
+    stuck: usize,
     /// Emptied records, for the next executions.
-    spare: Vec<(ReadSet, WriteSet)>,
+    spare: Vec<Box<Record>>,
 }
 
 /// An execution that panicked.
@@ -127,8 +131,8 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         self,
         pool: &mut Pool,
     ) -> Result<(Committer<'b>, Statistics), ExecuteError> {
-        pool.run(&|_worker| {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
+        pool.run(&|worker| {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work(worker))) {
                 let message = panic_message(&*panic);
                 let error = HostError::Panic { index: None, message };
                 self.committer.lock().failure.get_or_insert(error.into());
@@ -149,9 +153,10 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
     }
 
     /// The whole life of one worker in this block.
-    pub(crate) fn work(&self) {
+    pub(crate) fn work(&self, number: usize) {
         Counters::add(&self.counters.workers);
-        let mut worker = self.worker();
+        let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
+        let mut worker = Worker { vm: self.machine(), mark, stuck: usize::MAX, spare: Vec::new() };
         let mut idle = 0;
         let mut last = None;
         while !self.input.stop.load(Ordering::Relaxed) {
@@ -160,10 +165,12 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
                 return;
             }
             match self.schedule.claim(last, idle) {
-                Claim::Run(index) => {
+                Claim::Run(indices) => {
                     idle = 0;
-                    self.execute(&mut worker, index);
-                    last = Some(index);
+                    last = indices.clone().last();
+                    for index in indices {
+                        self.execute(&mut worker, index);
+                    }
                 }
                 Claim::Wait => {
                     idle += 1;
@@ -178,9 +185,8 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         }
     }
 
-    fn worker(&self) -> Worker<V::Instance> {
-        let view = View::new(self.input.tables, self.input.source, self.input.stop);
-        Worker { vm: self.vm.instance(view), spare: Vec::new() }
+    fn machine(&self) -> V::Instance {
+        self.vm.instance(View::new(self.input.tables, self.input.source, self.input.stop))
     }
 
     fn execute(&self, worker: &mut Worker<V::Instance>, index: usize) {
@@ -196,17 +202,30 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
             Ok(record) => {
                 let stamp = Stamp::new(position(index), SPECULATIVE);
                 for write in &record.writes.accounts {
-                    self.input.tables.account(write.id).publish(stamp, write.value);
+                    self.input.tables.account(write.id).chain.publish(stamp, write.value);
                 }
                 for (id, value) in &record.writes.slots {
-                    self.input.tables.slot(*id).publish(stamp, *value);
+                    self.input.tables.slot(*id).chain.publish(stamp, *value);
                 }
+                self.schedule.executed(index, record.result.tx_gas_used());
                 *self.records[index].lock() = Some(record);
             }
             Err(()) => Counters::add(&self.counters.discarded),
         }
-        self.schedule.set_ready(index);
-        self.commit_if_free(worker);
+        self.schedule.set_ready(index, worker.mark);
+        self.commit_own(worker);
+    }
+
+    /// Commits the ready prefix if this worker executed its first transaction: the record is in
+    /// this core's caches. What another worker executed is left to that one, unless it has left it
+    /// since this one last looked.
+    fn commit_own(&self, worker: &mut Worker<V::Instance>) {
+        let head = self.schedule.head();
+        match self.schedule.executor(head) {
+            None => {}
+            Some(mark) if mark != worker.mark && worker.stuck != head => worker.stuck = head,
+            Some(_) => self.commit_if_free(worker),
+        }
     }
 
     /// Runs a transaction ahead of its turn. An error or a panic is nothing but a lost run.
@@ -218,7 +237,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
             Ok(Ok(record)) => Ok(record),
             Ok(Err(_)) => Err(()),
             Err(_panic) => {
-                worker.vm = self.worker().vm;
+                worker.vm = self.machine();
                 Err(())
             }
         }
@@ -240,13 +259,16 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         index: usize,
         lens: Lens,
     ) -> Result<Box<Record>, Failed> {
-        let (reads, mut writes) = worker.spare.pop().unwrap_or_default();
-        writes.clear();
-        self.vm.view(&mut worker.vm).begin(lens, reads);
+        let mut record = worker.spare.pop().unwrap_or_default();
+        record.writes.clear();
+        self.vm.view(&mut worker.vm).begin(lens, std::mem::take(&mut record.reads));
         let Effects { result, reward, state } =
-            self.vm.execute(&mut worker.vm, index, &mut writes)?;
-        let reads = std::mem::take(&mut self.vm.view(&mut worker.vm).reads);
-        Ok(Box::new(Record { result, reads, writes, reward, state }))
+            self.vm.execute(&mut worker.vm, index, &mut record.writes)?;
+        record.reads = std::mem::take(&mut self.vm.view(&mut worker.vm).reads);
+        record.result = result;
+        record.reward = reward;
+        record.state = state;
+        Ok(record)
     }
 
     /// Commits the ready prefix if nobody else is at it.
@@ -313,11 +335,13 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         if let Err(error) = committer.tally.admit(index) {
             return self.fail(committer, error.into());
         }
+        committer.settle();
         let lens = Lens { position: position(index), ..Lens::default() };
         match self.attempt(worker, index, lens) {
             Ok(Ok(mut record)) => {
+                self.schedule.executed(index, record.result.tx_gas_used());
                 if self.commit(committer, index, |c| c.commit_in_order(index, &mut record)) {
-                    self.done(worker, index, failed, record);
+                    self.done(worker, committer, index, failed, record);
                 }
             }
             Ok(Err(error)) => {
@@ -325,7 +349,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
                 self.fail(committer, error);
             }
             Err(panic) => {
-                worker.vm = self.worker().vm;
+                worker.vm = self.machine();
                 let message = panic_message(&*panic);
                 self.fail(committer, HostError::Panic { index: Some(index), message }.into());
             }
@@ -344,7 +368,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
             return self.fail(committer, error.into());
         }
         if self.commit(committer, index, |c| c.commit_speculative(index, validity, &mut record)) {
-            self.done(worker, index, false, record);
+            self.done(worker, committer, index, false, record);
         }
     }
 
@@ -369,21 +393,22 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
     fn done(
         &self,
         worker: &mut Worker<V::Instance>,
+        committer: &mut MutexGuard<'_, Committer<'b>>,
         index: usize,
         failed: bool,
         record: Box<Record>,
     ) {
         recycle(worker, record);
-        self.schedule.advance(index, failed);
+        self.schedule.advance(&mut committer.back_off, index, failed);
     }
 
     fn withdraw(&self, index: usize, record: &Record) {
         let stamp = Stamp::new(position(index), SPECULATIVE);
         for write in &record.writes.accounts {
-            self.input.tables.account(write.id).withdraw(stamp);
+            self.input.tables.account(write.id).chain.withdraw(stamp);
         }
         for (id, _) in &record.writes.slots {
-            self.input.tables.slot(*id).withdraw(stamp);
+            self.input.tables.slot(*id).chain.withdraw(stamp);
         }
     }
 
@@ -406,9 +431,8 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
 }
 
 fn recycle<I>(worker: &mut Worker<I>, record: Box<Record>) {
-    let Record { reads, writes, .. } = *record;
     if worker.spare.len() < 64 {
-        worker.spare.push((reads, writes));
+        worker.spare.push(record);
     }
 }
 

@@ -1,9 +1,10 @@
-//! Which transaction a worker takes next.
+//! Which transactions a worker takes next.
 //!
-//! Role: hand out each transaction exactly once, in index order but for those that wait: for the
-//! same sender's previous transaction, whose nonce and balance they need, or for the previous call
-//! of a target whose speculation has failed before. None of it can change a result: a wrong order
-//! costs a re-execution.
+//! Role: hand out each transaction exactly once, in index order but for three exceptions: the few
+//! that promise to run long start first; a transaction waits for the same sender's previous one,
+//! whose nonce and balance it needs (where they are not predicted); and it waits for the previous
+//! call of a target whose speculation has failed before. Short payments are handed out several at
+//! once. None of it can change a result: a wrong order costs a re-execution.
 //!
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.
@@ -12,12 +13,13 @@ use super::Optimisations;
 use crate::{
     block::Block,
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
 };
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, map::HashMap};
+use alloy_primitives::{Address, map::AddressMap};
+use std::{collections::VecDeque, ops::Range};
 
 /// No such transaction.
 const NONE: u32 = u32::MAX;
@@ -27,89 +29,101 @@ const WINDOW: usize = 512;
 const MAX_DEFERRED: usize = 64;
 /// How often a worker looks in vain before it takes what waited for another worker's transaction.
 const PATIENCE: u32 = 3;
+/// How many payments are handed out at once: each takes about as long as handing it out does.
+const PAYMENTS: usize = 8;
+/// A transaction with more than this part of the block's gas limits starts first.
+const LONG: u64 = 10;
 /// Failed validations among this many commits that make the scheduler back off.
 const PROBE: usize = 8;
 const PROBE_FAILURES: usize = 4;
 /// The longest pause, in transactions: a block's conflicts may end.
 const MAX_PAUSE: usize = 128;
 
-/// The life of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Status {
-    Idle = 0,
-    /// Executed; its record waits for its turn.
-    Ready = 1,
-}
+/// The state of a transaction that was not executed yet; any other is the worker that did it,
+/// plus one, the last of them standing for all with higher numbers.
+const IDLE: u8 = 0;
 
 /// What a worker should do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// Execute this transaction.
-    Run(usize),
+    /// Execute these transactions, in order.
+    Run(Range<usize>),
     /// Nothing can be taken now; look again soon.
     Wait,
     /// Everything has been handed out.
     Finished,
 }
 
+impl Claim {
+    const fn one(index: usize) -> Self {
+        Self::Run(index..index + 1)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     next: usize,
     deferred: Vec<u32>,
+    /// Long transactions that nobody has taken yet.
+    long: VecDeque<u32>,
+    /// Long transactions that were taken before their turn.
+    started: Vec<u32>,
 }
 
 /// Back-off, moved on by the token's holder.
 #[derive(Debug)]
-struct BackOff {
+pub(crate) struct BackOff {
     commits: usize,
     failures: usize,
     pause: usize,
 }
 
+impl Default for BackOff {
+    fn default() -> Self {
+        Self { commits: 0, failures: 0, pause: 8 }
+    }
+}
+
 /// Hands out the transactions of one block.
 #[derive(Debug)]
-pub(crate) struct Schedule {
-    len: usize,
+pub(crate) struct Schedule<'b> {
+    block: &'b Block,
     status: Box<[AtomicU8]>,
     /// The previous transaction with the same sender, where one waits for it.
     by_sender: Box<[u32]>,
-    /// The previous transaction with the same target.
-    by_target: Box<[u32]>,
+    /// The previous transaction with the same target, from the first failure on.
+    by_target: OnceLock<Box<[u32]>>,
     /// Set on a transaction whose speculation failed, for the next one with its target.
     failed: Box<[AtomicBool]>,
+    any_failed: AtomicBool,
+    /// Calls without data have run code in this block: they are no cheap payments.
+    payments_call: AtomicBool,
     head: AtomicUsize,
     /// Below this index only the head is handed out.
     serial_until: AtomicUsize,
     queue: Mutex<Queue>,
-    back_off: Mutex<BackOff>,
 }
 
-impl Schedule {
-    pub(crate) fn new(block: &Block, optimisations: Optimisations) -> Self {
+impl<'b> Schedule<'b> {
+    pub(crate) fn new(block: &'b Block, optimisations: Optimisations) -> Self {
         let len = block.transactions.len();
-        let mut senders: HashMap<Address, u32> = HashMap::default();
-        let mut targets: HashMap<Address, u32> = HashMap::default();
-        let mut by_sender = Vec::with_capacity(len);
-        let mut by_target = Vec::with_capacity(len);
-        for (index, tx) in block.transactions.iter().enumerate() {
-            let index = index as u32;
-            let previous = senders.insert(tx.signer(), index);
-            by_sender
-                .push(previous.filter(|_| !optimisations.commutative_balances).unwrap_or(NONE));
-            let target = tx.to().and_then(|to| targets.insert(to, index));
-            by_target.push(target.unwrap_or(NONE));
-        }
+        let by_sender = if optimisations.commutative_balances {
+            Box::default()
+        } else {
+            previous(block.transactions.iter().map(|tx| Some(tx.signer())))
+        };
+        let long = if optimisations.long_first { long(block) } else { VecDeque::new() };
         Self {
-            len,
-            status: (0..len).map(|_| AtomicU8::new(Status::Idle as u8)).collect(),
-            by_sender: by_sender.into(),
-            by_target: by_target.into(),
+            block,
+            status: (0..len).map(|_| AtomicU8::new(IDLE)).collect(),
+            by_sender,
+            by_target: OnceLock::new(),
             failed: (0..len).map(|_| AtomicBool::new(false)).collect(),
+            any_failed: AtomicBool::new(false),
+            payments_call: AtomicBool::new(!optimisations.payment_runs),
             head: AtomicUsize::new(0),
             serial_until: AtomicUsize::new(0),
-            queue: Mutex::default(),
-            back_off: Mutex::new(BackOff { commits: 0, failures: 0, pause: 8 }),
+            queue: Mutex::new(Queue { long, ..Queue::default() }),
         }
     }
 
@@ -118,24 +132,33 @@ impl Schedule {
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.status.len()
     }
 
     pub(crate) fn is_ready(&self, index: usize) -> bool {
-        index < self.len && self.status[index].load(Ordering::Acquire) == Status::Ready as u8
+        self.executor(index).is_some()
     }
 
-    pub(crate) fn set_ready(&self, index: usize) {
-        self.status[index].store(Status::Ready as u8, Ordering::Release);
+    /// The worker whose record of this transaction waits for its turn, if there is one.
+    pub(crate) fn executor(&self, index: usize) -> Option<u8> {
+        let status = self.status.get(index)?.load(Ordering::Acquire);
+        (status != IDLE).then_some(status)
+    }
+
+    /// Marks a transaction as executed by the worker with this mark.
+    pub(crate) fn set_ready(&self, index: usize, worker: u8) {
+        self.status[index].store(worker, Ordering::Release);
     }
 
     /// Moves the head past a committed transaction. For the token's holder.
-    pub(crate) fn advance(&self, index: usize, failed: bool) {
-        self.set_ready(index);
+    pub(crate) fn advance(&self, back_off: &mut BackOff, index: usize, failed: bool) {
+        if !self.is_ready(index) {
+            self.set_ready(index, u8::MAX);
+        }
         if failed {
             self.failed[index].store(true, Ordering::Relaxed);
+            self.any_failed.store(true, Ordering::Relaxed);
         }
-        let mut back_off = self.back_off.lock();
         back_off.commits += 1;
         back_off.failures += usize::from(failed);
         if back_off.commits >= PROBE {
@@ -146,8 +169,14 @@ impl Schedule {
             back_off.commits = 0;
             back_off.failures = 0;
         }
-        drop(back_off);
         self.head.store(index + 1, Ordering::Release);
+    }
+
+    /// Notes how much gas a transaction used.
+    pub(crate) fn executed(&self, index: usize, gas_used: u64) {
+        if self.is_payment(index) && gas_used > 2 * MIN_GAS {
+            self.payments_call.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether the scheduler backed off at least once.
@@ -155,7 +184,7 @@ impl Schedule {
         self.serial_until.load(Ordering::Relaxed) > 0
     }
 
-    /// The next transaction for a worker that executed `last` and has looked in vain `idle`
+    /// The next transactions for a worker that executed `last` and has looked in vain `idle`
     /// times since.
     ///
     /// What waited for `last` goes to that worker first: its caches hold what the successor reads.
@@ -163,54 +192,109 @@ impl Schedule {
     /// travel between cores.
     pub(crate) fn claim(&self, last: Option<usize>, idle: u32) -> Claim {
         let head = self.head();
-        if head >= self.len {
+        if head >= self.len() {
             return Claim::Finished;
         }
         let serial = head < self.serial_until.load(Ordering::Relaxed);
         let mut queue = self.queue.lock();
-        let runnable = |index: u32| {
-            let index = index as usize;
+        let runnable = |index: &u32| {
+            let index = *index as usize;
             index == head || (!serial && self.is_free(index))
         };
-        let follows = |index: u32| {
-            let last = last.map_or(NONE, |last| last as u32);
-            last != NONE
-                && (self.by_sender[index as usize] == last
-                    || self.by_target[index as usize] == last)
-        };
-        let waited = queue.deferred.iter().position(|index| follows(*index) && runnable(*index));
+        let follows = |index: &u32| last.is_some_and(|last| self.follows(*index, last as u32));
+        let waited = queue.deferred.iter().position(|index| follows(index) && runnable(index));
         if let Some(at) = waited {
-            return Claim::Run(queue.deferred.remove(at) as usize);
+            return Claim::one(queue.deferred.remove(at) as usize);
         }
-        let limit = self.len.min(head + WINDOW);
+        if !serial && let Some(long) = queue.long.pop_front() {
+            queue.started.push(long);
+            return Claim::one(long as usize);
+        }
+        let limit = self.len().min(head + WINDOW);
         while queue.next < limit && queue.deferred.len() < MAX_DEFERRED {
             let index = queue.next;
+            if queue.started.contains(&(index as u32)) {
+                queue.next += 1;
+                continue;
+            }
             if serial && (index != head || (idle < PATIENCE && last.is_none_or(|l| l + 1 != index)))
             {
                 break;
             }
             queue.next += 1;
+            if !queue.long.is_empty() {
+                queue.long.retain(|long| *long as usize != index);
+            }
             if index == head || self.is_free(index) {
-                return Claim::Run(index);
+                if !serial {
+                    self.lengthen(&mut queue, limit);
+                }
+                return Claim::Run(index..queue.next);
             }
             queue.deferred.push(index as u32);
         }
         if idle >= PATIENCE
-            && let Some(at) = queue.deferred.iter().position(|index| runnable(*index))
+            && let Some(at) = queue.deferred.iter().position(runnable)
         {
-            return Claim::Run(queue.deferred.remove(at) as usize);
+            return Claim::one(queue.deferred.remove(at) as usize);
         }
-        if queue.next >= self.len && queue.deferred.is_empty() {
+        if queue.next >= self.len() && queue.deferred.is_empty() {
             return Claim::Finished;
         }
         Claim::Wait
     }
 
+    /// Takes the payments that follow a payment just taken.
+    fn lengthen(&self, queue: &mut Queue, limit: usize) {
+        if self.payments_call.load(Ordering::Relaxed) || !self.is_payment(queue.next - 1) {
+            return;
+        }
+        // Near the end of the block every worker shall find something.
+        let most = PAYMENTS.min((self.len() - queue.next) / 4);
+        let limit = limit.min(queue.next + most);
+        while queue.next < limit
+            && self.is_payment(queue.next)
+            && self.is_free(queue.next)
+            && !queue.started.contains(&(queue.next as u32))
+        {
+            queue.next += 1;
+        }
+    }
+
+    /// A call without data: a plain payment, unless its target has code.
+    fn is_payment(&self, index: usize) -> bool {
+        let tx = &self.block.transactions[index];
+        tx.input().is_empty() && tx.kind().is_call() && tx.authorization_list().is_none()
+    }
+
+    /// Whether a transaction waited for this other one.
+    fn follows(&self, index: u32, last: u32) -> bool {
+        self.before(&self.by_sender, index) == last || self.same_target(index) == last
+    }
+
+    fn before(&self, previous: &[u32], index: u32) -> u32 {
+        previous.get(index as usize).copied().unwrap_or(NONE)
+    }
+
     /// Whether everything that the transaction is known to need has been executed.
     fn is_free(&self, index: usize) -> bool {
         let done = |other: u32| other == NONE || self.is_ready(other as usize);
-        let target = self.by_target[index];
-        done(self.by_sender[index]) && (!self.target_fails(target) || done(target))
+        if !done(self.before(&self.by_sender, index as u32)) {
+            return false;
+        }
+        if !self.any_failed.load(Ordering::Relaxed) {
+            return true;
+        }
+        let target = self.same_target(index as u32);
+        !self.target_fails(target) || done(target)
+    }
+
+    fn same_target(&self, index: u32) -> u32 {
+        if !self.any_failed.load(Ordering::Relaxed) {
+            return NONE;
+        }
+        let targets = || previous(self.block.transactions.iter().map(|tx| tx.to()));
+        self.before(self.by_target.get_or_init(targets), index)
     }
 
     /// Whether one of the last calls of the same target failed its validation.
@@ -222,8 +306,30 @@ impl Schedule {
             if self.failed[index as usize].load(Ordering::Relaxed) {
                 return true;
             }
-            index = self.by_target[index as usize];
+            index = self.same_target(index);
         }
         false
     }
+}
+
+/// What a plain payment uses.
+const MIN_GAS: u64 = 21_000;
+
+/// For each key the index of the previous equal one.
+fn previous(keys: impl Iterator<Item = Option<Address>>) -> Box<[u32]> {
+    let mut last = AddressMap::<u32>::default();
+    let find = |(index, key): (usize, Option<Address>)| {
+        key.and_then(|key| last.insert(key, index as u32)).unwrap_or(NONE)
+    };
+    keys.enumerate().map(find).collect()
+}
+
+/// The transactions that promise to run long, the longest first. A gas limit is only a promise.
+fn long(block: &Block) -> VecDeque<u32> {
+    let limits = || block.transactions.iter().map(|tx| tx.gas_limit());
+    let total = limits().fold(0, u64::saturating_add);
+    let mut long: Vec<(u64, u32)> =
+        limits().zip(0..).filter(|(limit, _)| *limit > total / LONG).collect();
+    long.sort_by_key(|(limit, _)| std::cmp::Reverse(*limit));
+    long.into_iter().map(|(_, index)| index).collect()
 }

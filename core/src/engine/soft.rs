@@ -38,7 +38,7 @@
 //! is soft was not written.
 
 use super::{
-    tables::{AccountCell, AccountValue},
+    cells::{AccountCell, AccountValue},
     view::AccountRead,
 };
 use alloy_primitives::U256;
@@ -59,15 +59,12 @@ pub(crate) enum Fit {
 
 /// The committed value of an account; `None` where the block never read it.
 pub(crate) fn committed(cell: &AccountCell) -> Option<AccountValue> {
-    match cell.committed() {
-        Some((_, value)) => Some(value),
-        None => cell.known_base().map(|base| base.value),
-    }
+    cell.chain.committed().map(|(_, value)| value).or_else(|| cell.known_base())
 }
 
 /// Compares a read with committed state. For the token's holder.
 pub(crate) fn fit(cell: &AccountCell, read: &AccountRead) -> Fit {
-    if cell.committed_stamp() == read.stamp {
+    if cell.chain.committed_stamp() == read.stamp {
         return Fit::Exact;
     }
     match committed(cell) {

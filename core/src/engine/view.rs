@@ -11,15 +11,12 @@
 use super::{
     evm::Observe,
     soft::HUGE,
-    tables::{AccountValue, BaseAccount, Position, Stamp, Tables},
+    tables::{AccountValue, Position, Stamp, Tables},
 };
 use crate::{
     error::Location,
     source::{SourceError, StateReader},
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::{
@@ -101,6 +98,8 @@ pub(crate) struct View<'b> {
     stop: &'b AtomicBool,
     lens: Lens,
     pub(crate) reads: ReadSet,
+    /// Place of the sender's read, once it was loaded softly.
+    sender: Option<usize>,
     /// Account index to (run, place in `reads.accounts`).
     seen: Vec<(u32, u32)>,
     run: u32,
@@ -125,6 +124,7 @@ impl<'b> View<'b> {
             stop,
             lens: Lens::default(),
             reads: ReadSet::default(),
+            sender: None,
             seen: Vec::new(),
             run: 0,
         }
@@ -136,6 +136,7 @@ impl<'b> View<'b> {
         self.reads = reads;
         self.reads.accounts.clear();
         self.reads.slots.clear();
+        self.sender = None;
         self.run += 1;
     }
 
@@ -157,21 +158,13 @@ impl<'b> View<'b> {
         self.reader.as_deref_mut().ok_or_else(|| SourceError::new(Location::Reader, "no reader"))
     }
 
-    fn base_account(&mut self, id: u32, address: Address) -> Result<&'b BaseAccount, ViewError> {
+    fn base_account(&mut self, id: u32, address: Address) -> Result<AccountValue, ViewError> {
         let cell = self.tables.account(id);
         if let Some(base) = cell.known_base() {
             return Ok(base);
         }
         let reader = self.reader()?;
-        let read = || {
-            let mut info = reader.account(address)?;
-            let code = OnceLock::new();
-            if let Some(bytes) = info.as_mut().and_then(|info| info.code.take()) {
-                let _first = code.set(bytes);
-            }
-            Ok::<_, SourceError>(BaseAccount { value: AccountValue::new(info.as_ref()), code })
-        };
-        Ok(cell.base(read)?)
+        Ok(cell.base(|| reader.account(address))?)
     }
 
     /// The newest value below the position, with its stamp.
@@ -180,10 +173,10 @@ impl<'b> View<'b> {
         id: u32,
         address: Address,
     ) -> Result<(Stamp, AccountValue), ViewError> {
-        if let Some(version) = self.tables.account(id).below(self.lens.position) {
+        if let Some(version) = self.tables.account(id).chain.below(self.lens.position) {
             return Ok(version);
         }
-        Ok((Stamp::BASE, self.base_account(id, address)?.value))
+        Ok((Stamp::BASE, self.base_account(id, address)?))
     }
 
     /// Logs the read of an account that no other read has logged; returns its place.
@@ -235,7 +228,7 @@ impl<'b> View<'b> {
         }
         let id = self.tables.slot_id(account, &slot);
         let cell = self.tables.slot(id);
-        let (stamp, value) = match cell.below(self.lens.position) {
+        let (stamp, value) = match cell.chain.below(self.lens.position) {
             Some((stamp, value)) if stamp.position() >= wiped => (stamp, value),
             Some((stamp, _)) => (stamp, U256::ZERO),
             None if wiped > 0 || storage_known => (Stamp::BASE, U256::ZERO),
@@ -247,7 +240,7 @@ impl<'b> View<'b> {
                         cell.base(|| reader.storage(address, slot))?
                     }
                 };
-                (Stamp::BASE, *base)
+                (Stamp::BASE, base)
             }
         };
         self.reads.slots.push(SlotRead { account: place as u32, id, stamp, value });
@@ -265,8 +258,9 @@ impl<'b> View<'b> {
         if hash == KECCAK256_EMPTY {
             return (stamp != Stamp::BASE).then(Bytecode::default);
         }
-        match self.tables.account(id).known_base() {
-            Some(base) if base.value.code_hash == hash => base.code.get().cloned(),
+        let cell = self.tables.account(id);
+        match cell.known_base() {
+            Some(base) if base.code_hash == hash => cell.code().cloned(),
             _ => self.tables.code(&hash),
         }
     }
@@ -289,6 +283,17 @@ impl Observe for View<'_> {
     fn balance_observed(&mut self, address: Address) {
         if let Some(read) = self.read_of(address) {
             read.hard_balance = true;
+        }
+    }
+
+    fn sender_observed(&mut self, address: Address, spending: U256) {
+        let read = match self.sender {
+            Some(place) => self.reads.accounts.get_mut(place),
+            None => self.read_of(address),
+        };
+        if let Some(read) = read {
+            read.hard_nonce = true;
+            read.debits = read.debits.saturating_add(spending);
         }
     }
 
@@ -317,15 +322,18 @@ impl Database for View<'_> {
         self.check_stop()?;
         let id = self.tables.account_id(&address);
         let (mut stamp, mut value) = self.account(id, address)?;
-        if let Some((sender, nonce)) = self.lens.predicted
-            && sender == address
+        let predicted = self.lens.predicted.filter(|(sender, _)| *sender == address);
+        if let Some((_, nonce)) = predicted
             && value.exists
             && value.nonce != nonce
         {
             value.nonce = nonce;
             stamp = Stamp::PREDICTED;
         }
-        self.note(id, stamp, value);
+        let place = self.note(id, stamp, value);
+        if predicted.is_some() {
+            self.sender = Some(place);
+        }
         Ok(value.info().map(|mut info| {
             info.account_id = AccountId::new(id as usize);
             info.code = self.code_of(id, stamp, info.code_hash);
@@ -342,9 +350,9 @@ impl Database for View<'_> {
         let asking = self.reads.accounts.iter().rev().take(8);
         if let Some(read) = asking.into_iter().find(|read| read.value.code_hash == code_hash)
             && let Some(base) = tables.account(read.id).known_base()
-            && base.value.code_hash == code_hash
+            && base.code_hash == code_hash
         {
-            let _known = base.code.set(code.clone());
+            tables.account(read.id).remember_code(&code);
         }
         Ok(code)
     }

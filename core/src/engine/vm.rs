@@ -11,7 +11,12 @@ use super::{
     record::{WriteSet, drain},
     view::{View, ViewError},
 };
-use alloy_evm::EvmEnv;
+use crate::{
+    block::{Block, Transaction},
+    sync::OnceLock,
+};
+use alloy_consensus::{Transaction as _, transaction::Recovered};
+use alloy_evm::{EvmEnv, ToTxEnv};
 use alloy_primitives::{Address, U256};
 use revm::{
     context::{
@@ -58,10 +63,35 @@ pub(crate) trait Vm<'b>: Sync {
 
 /// revm, with the handler of [`super::evm`].
 pub(crate) struct Revm<'b> {
-    pub(crate) env: &'b EvmEnv,
-    pub(crate) txs: &'b [TxEnv],
+    env: &'b EvmEnv,
+    block: &'b Block,
+    /// What recovers authorities (EIP-7702), and is therefore made once, by the first execution.
+    authorised: Box<[OnceLock<Box<TxEnv>>]>,
     /// Whether the journal's accounts are wanted.
-    pub(crate) keep_state: bool,
+    keep_state: bool,
+}
+
+impl<'b> Revm<'b> {
+    pub(crate) fn new(env: &'b EvmEnv, block: &'b Block, keep_state: bool) -> Self {
+        let authorises = block.transactions.iter().any(authorises);
+        let count = if authorises { block.transactions.len() } else { 0 };
+        let authorised = (0..count).map(|_| OnceLock::new()).collect();
+        Self { env, block, authorised, keep_state }
+    }
+
+    fn environment(&self, index: usize) -> TxEnv {
+        let tx = &self.block.transactions[index];
+        match self.authorised.get(index) {
+            Some(made) if authorises(tx) => {
+                TxEnv::clone(made.get_or_init(|| Box::new(tx.to_tx_env())))
+            }
+            _ => tx.to_tx_env(),
+        }
+    }
+}
+
+fn authorises(tx: &Recovered<Transaction>) -> bool {
+    tx.authorization_list().is_some()
 }
 
 impl<'b> Vm<'b> for Revm<'b> {
@@ -72,8 +102,8 @@ impl<'b> Vm<'b> for Revm<'b> {
     }
 
     fn claims(&self, index: usize) -> Option<(Address, u64)> {
-        let tx = &self.txs[index];
-        Some((tx.caller, tx.nonce))
+        let tx = &self.block.transactions[index];
+        Some((tx.signer(), tx.nonce()))
     }
 
     fn view<'i>(&self, instance: &'i mut Self::Instance) -> &'i mut View<'b> {
@@ -86,7 +116,7 @@ impl<'b> Vm<'b> for Revm<'b> {
         index: usize,
         writes: &mut WriteSet,
     ) -> Result<Effects, Failed> {
-        let mut executed = runner.run_observed(&self.txs[index])?;
+        let mut executed = runner.run_observed(self.environment(index))?;
         drain(runner.db(), &mut executed.state, self.keep_state, writes)
             .map_err(EVMError::Database)?;
         let state = if self.keep_state {

@@ -8,14 +8,14 @@ use super::ledger::PlainLedger;
 use crate::{
     block::Block,
     chain::Chain,
-    engine::{block::environments, evm::Runner},
+    engine::evm::Runner,
     error::{ExecuteError, HostError},
     outcome::{Outcome, OutputKind, Statistics},
     source::StateSource,
     tally::{self, Tally},
 };
-use alloy_evm::{EvmEnv, block::BlockExecutionError};
-use revm::context::{TxEnv, result::EVMError};
+use alloy_evm::{EvmEnv, ToTxEnv, block::BlockExecutionError};
+use revm::context::result::EVMError;
 use std::cell::RefCell;
 
 /// Executes the block sequentially, as fast as one thread can.
@@ -35,7 +35,7 @@ pub fn execute_bare(
     let mut ledger = PlainLedger::new(source.reader()?, canonical, &failure);
     tally::start(&rules, block, &env, &mut ledger, &failure)?;
     let mut tally = Tally::new(block, &env);
-    let mut ledger = transactions(&mut tally, ledger, &env, &environments(block))?;
+    let mut ledger = transactions(&mut tally, ledger, &env)?;
     if let Some(canonical) = &mut ledger.canonical {
         canonical.bump_bal_index();
     }
@@ -51,17 +51,17 @@ fn transactions<'a>(
     tally: &mut Tally<'_>,
     ledger: PlainLedger<'a>,
     env: &EvmEnv,
-    txs: &[TxEnv],
 ) -> Result<PlainLedger<'a>, ExecuteError> {
     let mut runner = Runner::new(ledger, env);
     let beneficiary = env.block_env.beneficiary;
     let eip161 = tally.eip161();
-    for (index, tx) in txs.iter().enumerate() {
+    let block = tally.block;
+    for (index, tx) in block.transactions.iter().enumerate() {
         tally.admit(index)?;
-        let mut executed = runner.run(tx).map_err(|error| match error {
+        let mut executed = runner.run(tx.to_tx_env()).map_err(|error| match error {
             EVMError::Database(error) => HostError::Source(error).into(),
             error => {
-                let hash = *tally.block.transactions[index].tx_hash();
+                let hash = *tx.tx_hash();
                 ExecuteError::from_alloy(Some(index), BlockExecutionError::evm(error, hash))
             }
         })?;

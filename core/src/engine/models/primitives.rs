@@ -2,8 +2,9 @@
 
 use super::super::{
     Optimisations,
+    cells::{Chain, SlotCell, Stamp},
+    index::Index,
     schedule::{Claim, Schedule},
-    tables::{SlotCell, Stamp},
 };
 use crate::{
     Block,
@@ -36,7 +37,7 @@ const fn value(stamp: Stamp) -> U256 {
 #[test]
 fn a_stamp_names_its_value() {
     explore(|| {
-        let cell = Arc::new(SlotCell::default());
+        let cell = Arc::new(Chain::default());
         let (first, second) = (Stamp::new(1, 1), Stamp::new(2, 1));
         let workers = [first, second].map(|stamp| {
             let cell = cell.clone();
@@ -75,7 +76,7 @@ fn a_stamp_names_its_value() {
 #[test]
 fn a_withdrawn_version_is_replaced() {
     explore(|| {
-        let cell = Arc::new(SlotCell::default());
+        let cell = Arc::new(Chain::default());
         let (stale, fresh) = (Stamp::new(1, 1), Stamp::new(1, 2));
         cell.publish(stale, value(stale));
         let reader = {
@@ -101,7 +102,7 @@ fn a_base_value_is_read_once() {
                 reads.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, ()>(U256::from(9))
             };
-            assert_eq!(cell.base(read), Ok(&U256::from(9)));
+            assert_eq!(cell.base(read), Ok(U256::from(9)));
         };
         let other = {
             let (cell, reads) = (cell.clone(), reads.clone());
@@ -135,18 +136,22 @@ fn the_gate_lets_nobody_stay_inside() {
 /// Two workers are handed every transaction exactly once.
 #[test]
 fn every_transaction_is_handed_out_once() {
+    // loom's threads live as long as the program as far as the compiler knows.
+    let block: &'static Block = Box::leak(Box::new(chain_of(3)));
     explore(|| {
-        let block = chain_of(3);
-        let schedule = Arc::new(Schedule::new(&block, Optimisations::NONE));
+        let schedule = Arc::new(Schedule::new(block, Optimisations::NONE));
         let handed = Arc::new(Mutex::new(Vec::new()));
-        let work = |schedule: &Schedule, handed: &Mutex<Vec<usize>>| {
+        let work = |schedule: &Schedule<'_>, handed: &Mutex<Vec<usize>>| {
             let (mut last, mut idle) = (None, 0);
             loop {
                 match schedule.claim(last, idle) {
-                    Claim::Run(index) => {
-                        handed.lock().push(index);
-                        schedule.set_ready(index);
-                        (last, idle) = (Some(index), 0);
+                    Claim::Run(indices) => {
+                        last = indices.clone().last();
+                        for index in indices {
+                            handed.lock().push(index);
+                            schedule.set_ready(index, 1);
+                        }
+                        idle = 0;
                     }
                     Claim::Wait => {
                         idle += 1;
@@ -175,4 +180,33 @@ fn chain_of(len: u8) -> Block {
         Recovered::new_unchecked(signed.into(), Address::repeat_byte(index % 2))
     });
     Block { transactions: transactions.collect(), ..Block::default() }
+}
+
+/// A location has one index, whoever asks first, and whoever finds it sees its key.
+#[test]
+fn a_location_has_one_index() {
+    explore(|| {
+        let index = Arc::new(Index::new());
+        let keys: Arc<[AtomicUsize; 4]> = Arc::default();
+        let count = Arc::new(AtomicUsize::new(0));
+        let ask = |index: &Index, keys: &[AtomicUsize; 4], count: &AtomicUsize, key: usize| {
+            let push = || {
+                let id = count.fetch_add(1, Ordering::Relaxed);
+                keys[id].store(key, Ordering::Relaxed);
+                id as u32
+            };
+            let is = |id: u32| keys[id as usize].load(Ordering::Relaxed) == key;
+            // Both keys fall into the same bucket and differ in nothing that a bucket holds.
+            index.find_or_insert(7, is, push)
+        };
+        let other = {
+            let (index, keys, count) = (index.clone(), keys.clone(), count.clone());
+            thread::spawn(move || [1, 2].map(|key| ask(&index, &keys, &count, key)))
+        };
+        let mine = [2, 1].map(|key| ask(&index, &keys, &count, key));
+        let other = other.join().unwrap();
+        assert_eq!([mine[1], mine[0]], other);
+        assert_ne!(mine[0], mine[1]);
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+    });
 }

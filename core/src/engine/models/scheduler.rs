@@ -10,7 +10,7 @@ use super::{
         limits::Limits,
         run::{Input, Run},
         sink::Sink,
-        tables::{AccountValue, BaseAccount, Tables},
+        tables::Tables,
     },
     scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
 };
@@ -19,7 +19,7 @@ use crate::{
 };
 use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
 use alloy_evm::EvmEnv;
-use alloy_primitives::{Address, Signature, U256};
+use alloy_primitives::{Address, Bytes, Signature, U256};
 use revm::state::AccountInfo;
 use shuttle::{
     Config, Runner,
@@ -60,7 +60,10 @@ fn sequential(scripts: &[Script]) -> Expected {
 fn block(rng: &mut impl Rng, len: usize) -> Block {
     let transactions = (0..len).map(|_| {
         let to = Address::repeat_byte(0xa0 + rng.gen_range(0..2));
-        let tx = TxLegacy { to: to.into(), ..TxLegacy::default() };
+        // Some promise to run long, some have data, so that all kinds of claims occur.
+        let gas_limit = if rng.gen_range(0..4) == 0 { 1_000_000 } else { 21_000 };
+        let input = if rng.gen_range(0..2) == 0 { vec![1].into() } else { Bytes::new() };
+        let tx = TxLegacy { to: to.into(), gas_limit, input, ..TxLegacy::default() };
         let signed = tx.into_signed(Signature::test_signature());
         Recovered::new_unchecked(signed.into(), Address::repeat_byte(rng.gen_range(0..3)))
     });
@@ -95,8 +98,7 @@ fn one_schedule() {
     let tables = Tables::new();
     let committer = Committer::new(&tables, Tally::new(&block, &env), Sink::default());
     let beneficiary = tables.account_id(&BENEFICIARY);
-    let value = AccountValue::new(source.account(&BENEFICIARY));
-    let base = BaseAccount { value, code: Default::default() };
+    let base = source.account(&BENEFICIARY).cloned();
     tables.account(beneficiary).base(|| Ok::<_, ()>(base)).unwrap();
     let input = Input {
         tables: &tables,
@@ -105,14 +107,19 @@ fn one_schedule() {
         limits: &limits,
         stop: &stop,
         forced: rng.gen_range(0..2) == 0,
-        optimisations: Optimisations { commutative_balances: rng.gen_range(0..3) > 0 },
+        optimisations: Optimisations {
+            commutative_balances: rng.gen_range(0..3) > 0,
+            long_first: rng.gen_range(0..2) == 0,
+            payment_runs: rng.gen_range(0..2) == 0,
+        },
     };
     let mut pool = Pool::new(HELPERS);
     let outcome = Run::new(Scripted(scripts), input, committer).drive(&mut pool);
     drop(pool);
     match (outcome, expected.invalid) {
         (Err(ExecuteError::Invalid(error)), Some(index)) => assert_eq!(error.index, Some(index)),
-        (Ok((committer, statistics)), None) => {
+        (Ok((mut committer, statistics)), None) => {
+            committer.settle();
             let logs: Vec<_> =
                 committer.tally.receipts.iter().flat_map(|receipt| &receipt.logs).collect();
             let values: Vec<_> = expected.values.iter().map(|value| log(*value)).collect();
@@ -129,7 +136,7 @@ fn one_schedule() {
 fn assert_memory(tables: &Tables, memory: &Memory, rewards: u64) {
     let balance = |address| {
         let cell = tables.account(tables.account_id(&address));
-        cell.committed().map(|(_, value)| value.balance)
+        cell.chain.committed().map(|(_, value)| value.balance)
     };
     for (key, value) in memory {
         let committed = match key {
@@ -140,7 +147,8 @@ fn assert_memory(tables: &Tables, memory: &Memory, rewards: u64) {
             Key::Slot(slot) => {
                 let contract = tables.account_id(&CONTRACT);
                 let cell = tables.slot(tables.slot_id(contract, &U256::from(*slot)));
-                cell.committed()
+                cell.chain
+                    .committed()
                     .map(|(_, value)| value)
                     .or_else(|| (*value == slot + 1).then(|| U256::from(*value)))
             }

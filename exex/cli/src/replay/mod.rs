@@ -34,6 +34,10 @@ pub enum Without {
     All,
     /// Commuting balances and predicted nonces.
     CommutativeBalances,
+    /// The few long transactions start first.
+    LongFirst,
+    /// Payments are handed out several at once.
+    PaymentRuns,
 }
 
 /// Arguments of `braid replay`.
@@ -75,6 +79,8 @@ impl ReplayArgs {
             match without {
                 Without::All => optimisations = Optimisations::NONE,
                 Without::CommutativeBalances => optimisations.commutative_balances = false,
+                Without::LongFirst => optimisations.long_first = false,
+                Without::PaymentRuns => optimisations.payment_runs = false,
             }
         }
         optimisations

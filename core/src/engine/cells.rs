@@ -1,0 +1,460 @@
+//! One location of the multi-version tables: its key, its base value, its versions.
+//!
+//! Actors: workers read and publish pending versions at any time; the holder of the commit token
+//! commits versions, in transaction order; nobody else writes.
+//!
+//! Invariants:
+//! 1. A version's stamp (position and incarnation) names its value: no two values of one location
+//!    ever share a stamp.
+//! 2. `committed_stamp` is stored after the committed version, by the token holder only, so a
+//!    token holder that finds a reader's stamp there knows that the reader saw that very value.
+//! 3. The committed version stays in the list until a newer one is committed; older ones are
+//!    dropped, because every reader's position is at or above the head.
+//! 4. A base value is filled once, from one successful read; an error leaves the cell empty.
+
+use crate::sync::{
+    Mutex, OnceLock,
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use revm::{bytecode::Bytecode, state::AccountInfo};
+use std::collections::VecDeque;
+
+/// Where in the block a version was written: 0 is the pre-block system calls, `i + 1` the
+/// transaction with index `i`.
+pub(crate) type Position = u32;
+
+/// Position and incarnation of a version; 0 stands for the base value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Stamp(u64);
+
+impl Stamp {
+    pub(crate) const BASE: Self = Self(0);
+    /// Of a value that no version ever had: a prediction.
+    pub(crate) const PREDICTED: Self = Self(u64::MAX);
+
+    /// Incarnations start at 1, so that no stamp equals the base.
+    pub(crate) const fn new(position: Position, incarnation: u8) -> Self {
+        Self(((position as u64) << 8) | incarnation as u64)
+    }
+
+    pub(crate) const fn position(self) -> Position {
+        (self.0 >> 8) as u32
+    }
+}
+
+/// An account as one transaction sees it. Plain data, so that copying and forgetting it are cheap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AccountValue {
+    pub(crate) balance: U256,
+    pub(crate) code_hash: B256,
+    pub(crate) nonce: u64,
+    /// The position that last destroyed the account; 0: none did. Storage versions from below it
+    /// and the base storage are void.
+    pub(crate) wiped: Position,
+    /// Where it is false, balance and nonce are zero and the code is empty.
+    pub(crate) exists: bool,
+    /// The base storage is known to be empty, as revm's `State` concludes for an account that was
+    /// created, or changed while it had neither nonce nor code.
+    pub(crate) storage_known: bool,
+}
+
+impl AccountValue {
+    /// No account.
+    pub(crate) const MISSING: Self = Self {
+        balance: U256::ZERO,
+        code_hash: KECCAK256_EMPTY,
+        nonce: 0,
+        wiped: 0,
+        exists: false,
+        storage_known: false,
+    };
+
+    /// An account of which nothing but `info` is known.
+    pub(crate) fn new(info: Option<&AccountInfo>) -> Self {
+        info.map_or(Self::MISSING, |info| Self {
+            balance: info.balance,
+            code_hash: info.code_hash,
+            nonce: info.nonce,
+            exists: true,
+            ..Self::MISSING
+        })
+    }
+
+    /// In revm's form; without code.
+    pub(crate) fn info(&self) -> Option<AccountInfo> {
+        self.exists.then(|| AccountInfo {
+            balance: self.balance,
+            nonce: self.nonce,
+            code_hash: self.code_hash,
+            account_id: None,
+            code: None,
+        })
+    }
+
+    /// Empty as EIP-161 means it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nonce == 0 && self.balance.is_zero() && self.code_hash == KECCAK256_EMPTY
+    }
+
+    /// Neither code nor nonce: revm's `State` takes the storage of such an account for empty once
+    /// the account has changed.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.nonce == 0 && self.code_hash == KECCAK256_EMPTY
+    }
+}
+
+/// Plain words that several threads may look at.
+struct Words<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for Words<N> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl<const N: usize> Words<N> {
+    fn store(&self, words: [u64; N]) {
+        self.0.iter().zip(words).for_each(|(to, word)| to.store(word, Ordering::Relaxed));
+    }
+
+    fn load(&self) -> [u64; N] {
+        std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed))
+    }
+}
+
+/// A value that is read from the source once: words, and whether there is one at all.
+#[derive(Default)]
+struct Base<const N: usize> {
+    /// [`UNKNOWN`], [`ABSENT`] or [`PRESENT`]; stored after the words.
+    state: AtomicU8,
+    /// Held while the source is read.
+    fill: Mutex<()>,
+    words: Words<N>,
+}
+
+const UNKNOWN: u8 = 0;
+const ABSENT: u8 = 1;
+const PRESENT: u8 = 2;
+
+impl<const N: usize> Base<N> {
+    /// `None`: unknown; `Some(None)`: the source has nothing.
+    fn known(&self) -> Option<Option<[u64; N]>> {
+        match self.state.load(Ordering::Acquire) {
+            UNKNOWN => None,
+            ABSENT => Some(None),
+            _ => Some(Some(self.words.load())),
+        }
+    }
+
+    fn get<E>(
+        &self,
+        read: impl FnOnce() -> Result<Option<[u64; N]>, E>,
+    ) -> Result<Option<[u64; N]>, E> {
+        let _one_reader = self.fill.lock();
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let value = read()?;
+        if let Some(words) = value {
+            self.words.store(words);
+        }
+        let state = if value.is_some() { PRESENT } else { ABSENT };
+        self.state.store(state, Ordering::Release);
+        Ok(value)
+    }
+
+    fn clear(&mut self) {
+        self.state.store(UNKNOWN, Ordering::Relaxed);
+    }
+}
+
+/// Versions, ascending by position, at most one per position. The oldest stands apart: most
+/// locations never have more than one.
+struct Versions<V> {
+    oldest: Option<(Stamp, V)>,
+    newer: VecDeque<(Stamp, V)>,
+}
+
+impl<V> Default for Versions<V> {
+    fn default() -> Self {
+        Self { oldest: None, newer: VecDeque::new() }
+    }
+}
+
+impl<V: Copy> Versions<V> {
+    fn below(&self, position: Position) -> Option<(Stamp, V)> {
+        let at = self.newer.partition_point(|(stamp, _)| stamp.position() < position);
+        match at.checked_sub(1) {
+            Some(at) => self.newer.get(at).copied(),
+            None => self.oldest.filter(|(stamp, _)| stamp.position() < position),
+        }
+    }
+
+    fn get(&self, stamp: Stamp) -> Option<(Stamp, V)> {
+        self.oldest
+            .filter(|(other, _)| *other == stamp)
+            .or_else(|| self.newer.iter().find(|(other, _)| *other == stamp).copied())
+    }
+
+    fn insert(&mut self, version: (Stamp, V)) {
+        let position = version.0.position();
+        match self.oldest {
+            None => self.oldest = Some(version),
+            Some(oldest) if oldest.0.position() > position => {
+                self.newer.push_front(oldest);
+                self.oldest = Some(version);
+            }
+            Some(_) => {
+                let at = self.newer.partition_point(|(stamp, _)| stamp.position() < position);
+                self.newer.insert(at, version);
+            }
+        }
+    }
+
+    fn remove(&mut self, stamp: Stamp) {
+        if self.oldest.is_some_and(|(other, _)| other == stamp) {
+            self.oldest = self.newer.pop_front();
+        } else if let Some(at) = self.newer.iter().position(|(other, _)| *other == stamp) {
+            self.newer.remove(at);
+        }
+    }
+
+    /// Forgets the versions of positions below this one.
+    fn forget_below(&mut self, position: Position) {
+        while self.oldest.is_some_and(|(stamp, _)| stamp.position() < position) {
+            self.oldest = self.newer.pop_front();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.oldest = None;
+        self.newer.clear();
+    }
+}
+
+/// The versions of one location, shared.
+pub(crate) struct Chain<V> {
+    /// Set with the first version; until then readers need no lock.
+    written: AtomicBool,
+    committed_stamp: AtomicU64,
+    versions: Mutex<Versions<V>>,
+}
+
+impl<V> Default for Chain<V> {
+    fn default() -> Self {
+        Self {
+            written: AtomicBool::new(false),
+            committed_stamp: AtomicU64::new(0),
+            versions: Mutex::new(Versions::default()),
+        }
+    }
+}
+
+impl<V: Copy> Chain<V> {
+    /// The newest version below `position`.
+    pub(crate) fn below(&self, position: Position) -> Option<(Stamp, V)> {
+        if !self.written.load(Ordering::Acquire) {
+            return None;
+        }
+        self.versions.lock().below(position)
+    }
+
+    /// The newest committed version. For the token holder.
+    pub(crate) fn committed(&self) -> Option<(Stamp, V)> {
+        let committed = self.committed_stamp();
+        if committed == Stamp::BASE {
+            return None;
+        }
+        self.versions.lock().get(committed)
+    }
+
+    pub(crate) fn committed_stamp(&self) -> Stamp {
+        Stamp(self.committed_stamp.load(Ordering::Acquire))
+    }
+
+    /// Publishes a speculative version.
+    pub(crate) fn publish(&self, stamp: Stamp, value: V) {
+        let mut versions = self.versions.lock();
+        versions.forget_below(self.committed_stamp().position());
+        versions.insert((stamp, value));
+        self.written.store(true, Ordering::Release);
+    }
+
+    /// Takes a speculative version back.
+    pub(crate) fn withdraw(&self, stamp: Stamp) {
+        self.versions.lock().remove(stamp);
+    }
+
+    /// Makes a published version the committed one. For the token holder.
+    pub(crate) fn promote(&self, stamp: Stamp) {
+        self.committed_stamp.store(stamp.0, Ordering::Release);
+    }
+
+    /// Commits a version that was never published, in place of one of the same position that may
+    /// have been. For the token holder.
+    pub(crate) fn commit(&self, stamp: Stamp, value: V) {
+        let mut versions = self.versions.lock();
+        versions.forget_below(stamp.position() + 1);
+        versions.insert((stamp, value));
+        self.written.store(true, Ordering::Release);
+        self.committed_stamp.store(stamp.0, Ordering::Release);
+    }
+
+    fn clear(&mut self) {
+        if self.written.load(Ordering::Relaxed) {
+            self.written.store(false, Ordering::Relaxed);
+            self.committed_stamp.store(0, Ordering::Relaxed);
+            self.versions.get_mut().clear();
+        }
+    }
+}
+
+/// An account's cell.
+#[derive(Default)]
+#[repr(align(64))]
+pub(crate) struct AccountCell {
+    key: Words<3>,
+    pub(crate) chain: Chain<AccountValue>,
+    base: Base<9>,
+    /// The base account's code, once somebody asked for it.
+    code: OnceLock<Bytecode>,
+}
+
+impl AccountCell {
+    pub(crate) fn set_key(&self, key: AccountKey) {
+        self.key.store(key);
+    }
+
+    pub(crate) fn has_key(&self, key: AccountKey) -> bool {
+        self.key.load() == key
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        let [first, second, third] = self.key.load();
+        let mut bytes = [0; 20];
+        bytes[..8].copy_from_slice(&first.to_le_bytes());
+        bytes[8..16].copy_from_slice(&second.to_le_bytes());
+        bytes[16..].copy_from_slice(&(third as u32).to_le_bytes());
+        Address::new(bytes)
+    }
+
+    /// The account as the source has it, where it is known.
+    pub(crate) fn known_base(&self) -> Option<AccountValue> {
+        self.base.known().map(account_value)
+    }
+
+    /// The account as the source has it, read through `read` if this is the first time.
+    pub(crate) fn base<E>(
+        &self,
+        read: impl FnOnce() -> Result<Option<AccountInfo>, E>,
+    ) -> Result<AccountValue, E> {
+        let words = self.base.get(|| {
+            let info = read()?;
+            Ok(info.map(|info| {
+                if let Some(code) = info.code {
+                    let _first = self.code.set(code);
+                }
+                account_words(&info.balance, &info.code_hash, info.nonce)
+            }))
+        })?;
+        Ok(account_value(words))
+    }
+
+    /// The base account's code, where it is known.
+    pub(crate) fn code(&self) -> Option<&Bytecode> {
+        self.code.get()
+    }
+
+    /// Remembers the base account's code.
+    pub(crate) fn remember_code(&self, code: &Bytecode) {
+        let _known = self.code.set(code.clone());
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.chain.clear();
+        self.base.clear();
+        self.code.take();
+    }
+}
+
+/// An address as words.
+pub(crate) type AccountKey = [u64; 3];
+
+pub(crate) fn account_key(address: &Address) -> AccountKey {
+    let (first, rest) = word(address.as_slice());
+    let (second, rest) = word(rest);
+    let third = rest.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
+    [first, second, third]
+}
+
+fn word(bytes: &[u8]) -> (u64, &[u8]) {
+    bytes.split_first_chunk().map_or((0, bytes), |(word, rest)| (u64::from_le_bytes(*word), rest))
+}
+
+fn account_words(balance: &U256, code_hash: &B256, nonce: u64) -> [u64; 9] {
+    let mut words = [nonce; 9];
+    words[..4].copy_from_slice(balance.as_limbs());
+    words[4..8].copy_from_slice(U256::from_be_bytes(code_hash.0).as_limbs());
+    words
+}
+
+fn account_value(words: Option<[u64; 9]>) -> AccountValue {
+    let Some([a, b, c, d, e, f, g, h, nonce]) = words else { return AccountValue::MISSING };
+    AccountValue {
+        balance: U256::from_limbs([a, b, c, d]),
+        code_hash: B256::from(U256::from_limbs([e, f, g, h])),
+        nonce,
+        exists: true,
+        ..AccountValue::MISSING
+    }
+}
+
+/// A slot and its account's index as words.
+pub(crate) type SlotKey = [u64; 5];
+
+pub(crate) fn slot_key(account: u32, slot: &U256) -> SlotKey {
+    let [a, b, c, d] = *slot.as_limbs();
+    [a, b, c, d, u64::from(account)]
+}
+
+/// A slot's cell.
+#[derive(Default)]
+#[repr(align(64))]
+pub(crate) struct SlotCell {
+    key: Words<5>,
+    pub(crate) chain: Chain<U256>,
+    base: Base<4>,
+}
+
+impl SlotCell {
+    pub(crate) fn set_key(&self, key: SlotKey) {
+        self.key.store(key);
+    }
+
+    pub(crate) fn has_key(&self, key: SlotKey) -> bool {
+        self.key.load() == key
+    }
+
+    /// The account's index and the slot.
+    pub(crate) fn key(&self) -> (u32, U256) {
+        let [a, b, c, d, account] = self.key.load();
+        (account as u32, U256::from_limbs([a, b, c, d]))
+    }
+
+    /// The slot's value as the source has it, where it is known.
+    pub(crate) fn known_base(&self) -> Option<U256> {
+        self.base.known().map(|words| words.map_or(U256::ZERO, U256::from_limbs))
+    }
+
+    /// The slot's value as the source has it, read through `read` if this is the first time.
+    pub(crate) fn base<E>(&self, read: impl FnOnce() -> Result<U256, E>) -> Result<U256, E> {
+        let words = self.base.get(|| Ok(Some(*read()?.as_limbs())))?;
+        Ok(words.map_or(U256::ZERO, U256::from_limbs))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.chain.clear();
+        self.base.clear();
+    }
+}
