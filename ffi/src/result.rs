@@ -182,6 +182,10 @@ pub struct BraidStatistics {
     pub result_ns: u64,
     /// Nanoseconds to compute the blooms and the receipts root.
     pub roots_ns: u64,
+    /// Single reads that the reader was asked for. Since ABI 0.2.
+    pub reads: u64,
+    /// Reads that needed no callback because `read_many` had answered them. Since ABI 0.2.
+    pub batched_reads: u64,
 }
 
 /// What the view points to. Vectors and boxes keep their memory when the struct moves.
@@ -200,11 +204,13 @@ struct Owned {
     _statistics: Box<BraidStatistics>,
 }
 
-/// When the steps of a call ended.
+/// When the steps of a call ended, and what it asked the host for.
 pub(crate) struct Times {
     pub(crate) start: Instant,
     pub(crate) decoded: Instant,
     pub(crate) executed: Instant,
+    /// Single reads, and reads that a batch answered.
+    pub(crate) reads: (u64, u64),
 }
 
 impl BraidResult {
@@ -294,7 +300,7 @@ fn encode(receipts: &[ReceiptWithBloom<&Receipt>]) -> Vec<u8> {
 }
 
 /// The receipts, and all their logs in one array.
-fn receipts(from: &[Receipt], blooms: &[Bloom]) -> (Vec<BraidReceipt>, Vec<BraidLog>) {
+pub(crate) fn receipts(from: &[Receipt], blooms: &[Bloom]) -> (Vec<BraidReceipt>, Vec<BraidLog>) {
     let mut logs = Vec::with_capacity(from.iter().map(|receipt| receipt.logs.len()).sum());
     logs.extend(from.iter().flat_map(|receipt| &receipt.logs).map(log));
     let mut rest: &[BraidLog] = &logs;
@@ -382,6 +388,8 @@ fn statistics(from: &Statistics, times: &Times, roots_ns: u64) -> BraidStatistic
         execute_ns: nanos(times.decoded, times.executed),
         result_ns: nanos(times.executed, Instant::now()),
         roots_ns,
+        reads: times.reads.0,
+        batched_reads: times.reads.1,
     }
 }
 
