@@ -1,6 +1,6 @@
 /* Many small blocks: memory and threads do not pile up. `soak BLOCKS DUMP...` executes that many
-   blocks in every way there is, failures among them, and compares the resident memory and the
-   number of threads after a tenth of them with those at the end. */
+   blocks in every way there is, failures among them, and compares the most resident memory and the
+   most threads of the first tenth, looked at a hundred times, with those of the last tenth. */
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -20,6 +20,9 @@ typedef struct usage {
     long resident_kib, threads;
 } usage;
 
+/* So much is noise of the allocator: 5 bytes a block in a soak of 100,000. */
+enum { NOISE_KIB = 512 };
+
 static usage usage_now(void) {
     usage now = {0, 0};
     char line[256];
@@ -32,6 +35,12 @@ static usage usage_now(void) {
     fclose(file);
     CHECK(now.resident_kib > 0 && now.threads > 0);
     return now;
+}
+
+static void look(usage *most) {
+    usage now = usage_now();
+    if (now.resident_kib > most->resident_kib) most->resident_kib = now.resident_kib;
+    if (now.threads > most->threads) most->threads = now.threads;
 }
 
 static int32_t count_commits(void *user, const braid_commit *commit) {
@@ -85,7 +94,7 @@ static void execute(const braid_executor *executor, const small *of, int way) {
 int main(int count, char **arguments) {
     CHECK(count > 2);
     int blocks = atoi(arguments[1]), files = count - 2;
-    CHECK(blocks >= 100);
+    CHECK(blocks >= 1000);
     small *smalls = calloc((size_t)files, sizeof *smalls);
     CHECK(smalls != NULL);
     for (int i = 0; i < files; i++) {
@@ -96,18 +105,20 @@ int main(int count, char **arguments) {
     braid_executor_options options = {sizeof options, 2, BRAID_EXECUTOR_FORCED, 0};
     braid_executor *executor = NULL;
     CHECK_EQUAL(braid_executor_new(&options, &executor, NULL), BRAID_OK);
-    usage first = {0, 0};
+    usage first = {0, 0}, last = {0, 0};
     for (int i = 0; i < blocks; i++) {
-        if (i == blocks / 10) first = usage_now();
         execute(executor, &smalls[i % files], i);
+        int tenth = (int)((int64_t)i * 10 / blocks);
+        if (i % (blocks / 1000 + 1) != 0) continue;
+        if (tenth == 0) look(&first);
+        if (tenth == 9) look(&last);
     }
-    usage last = usage_now();
-    double growth = 100.0 * (double)(last.resident_kib - first.resident_kib) /
-                    (double)first.resident_kib;
-    printf("%d blocks: after a tenth %ld KiB, %ld threads; at the end %ld KiB (%+.2f %%), %ld\n",
-           blocks, first.resident_kib, first.threads, last.resident_kib, growth, last.threads);
+    long more = last.resident_kib - first.resident_kib;
+    double growth = 100.0 * (double)more / (double)first.resident_kib;
+    printf("%d blocks: first %ld KiB, %ld threads; last %ld KiB (%+.2f %%), %ld threads\n", blocks,
+           first.resident_kib, first.threads, last.resident_kib, growth, last.threads);
     CHECK_EQUAL(last.threads, first.threads);
-    CHECK(growth <= 2.0);
+    CHECK(growth <= 2.0 || more <= NOISE_KIB);
     braid_executor_free(executor);
     for (int i = 0; i < files; i++) {
         braid_prestate_free(smalls[i].state);

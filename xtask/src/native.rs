@@ -172,6 +172,15 @@ impl Prepared {
         files(&self.blocks, "block")
     }
 
+    /// The recorded ones among them, which are named after their numbers.
+    pub(crate) fn recorded(&self) -> Vec<PathBuf> {
+        let numbered = |path: &PathBuf| {
+            let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+            stem.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        self.all().into_iter().filter(numbered).collect()
+    }
+
     /// The small block that is always there.
     pub(crate) fn small(&self) -> PathBuf {
         self.blocks.join("synthetic.block")

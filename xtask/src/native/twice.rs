@@ -67,7 +67,8 @@ fn decoys(root: &Path, folder: &Path) -> Result<PathBuf, String> {
     nm.args(["-g", "--defined-only", "--format=posix"]);
     // Members of the archive that are no objects are complained about; they have no symbols.
     nm.arg(target(root).join("debug/libbraid.a")).stderr(std::process::Stdio::null());
-    let symbols = output(&mut nm)?;
+    let done = nm.output().map_err(|error| format!("nm: {error}"))?;
+    let symbols = String::from_utf8_lossy(&done.stdout);
     let functions = symbols.lines().filter_map(|line| line.split_once(" T "));
     let foreign = |name: &&str| {
         let plain = !name.starts_with(['_', '.']) && !name.starts_with("braid_");
