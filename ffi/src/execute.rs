@@ -10,7 +10,7 @@ use crate::{
     executor::{BraidExecutor, Parts},
     prestate::BraidPrestate,
     reader::{BraidReader, HostState},
-    result::{BraidResult, Times},
+    result::{BraidResult, Roots, Times},
 };
 use braid_core::{
     Block, Chain, Engine, Outcome, StateSource,
@@ -141,13 +141,15 @@ unsafe fn execute(
     let stream = request.commit.map(|call| unsafe { CommitStream::new(call, request.commit_user) });
     let outcome = job.run(stream)?;
     let executed = Instant::now();
+    let roots = Roots::of(&outcome.receipts);
     if request.flags & BRAID_CHECK_HEADER != 0 {
         let byzantium = chain.rules(&block.header).has_status_receipts(&block.header);
-        outcome.check_header(&block, byzantium)?;
+        outcome.check_header_with(&block, byzantium.then(|| roots.totals()))?;
     }
     let times = Times { start, decoded, executed, reads: source.counts() };
     let receipts_rlp = request.flags & BRAID_WANT_RECEIPTS_RLP != 0;
-    Ok(BraidResult::new(outcome, &chain.rules(&block.header), &block.header, receipts_rlp, &times))
+    let rules = chain.rules(&block.header);
+    Ok(BraidResult::new(outcome, roots, &rules, &block.header, receipts_rlp, &times))
 }
 
 /// The parent state that a request names.

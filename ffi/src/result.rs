@@ -213,9 +213,38 @@ pub(crate) struct Times {
     pub(crate) reads: (u64, u64),
 }
 
+/// What is hashed over the receipts.
+pub(crate) struct Roots {
+    blooms: Vec<Bloom>,
+    bloom: Bloom,
+    receipts_root: B256,
+    ns: u64,
+}
+
+impl Roots {
+    pub(crate) fn of(receipts: &[Receipt]) -> Self {
+        let start = Instant::now();
+        let blooms: Vec<Bloom> = receipts.iter().map(TxReceipt::bloom).collect();
+        let bloom = blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom);
+        let receipts_root = calculate_receipt_root(&with_blooms(receipts, &blooms));
+        Self { blooms, bloom, receipts_root, ns: start.elapsed().as_nanos() as u64 }
+    }
+
+    /// The receipts root and the union of the blooms.
+    pub(crate) const fn totals(&self) -> (B256, Bloom) {
+        (self.receipts_root, self.bloom)
+    }
+}
+
+fn with_blooms<'a>(from: &'a [Receipt], blooms: &[Bloom]) -> Vec<ReceiptWithBloom<&'a Receipt>> {
+    let pairs = from.iter().zip(blooms);
+    pairs.map(|(receipt, bloom)| ReceiptWithBloom { receipt, logs_bloom: *bloom }).collect()
+}
+
 impl BraidResult {
     pub(crate) fn new(
         mut outcome: Outcome,
+        roots: Roots,
         rules: &Rules<'_>,
         header: &Header,
         receipts_rlp: bool,
@@ -225,18 +254,9 @@ impl BraidResult {
             StateOutput::Flat(changes) => std::mem::take(changes),
             bundle @ StateOutput::Bundle(_) => bundle.to_flat(),
         };
-        let roots = Instant::now();
-        let blooms: Vec<Bloom> = outcome.receipts.iter().map(TxReceipt::bloom).collect();
-        let with_bloom: Vec<_> = outcome
-            .receipts
-            .iter()
-            .zip(&blooms)
-            .map(|(receipt, bloom)| ReceiptWithBloom { receipt, logs_bloom: *bloom })
-            .collect();
-        let receipts_root = calculate_receipt_root(&with_bloom);
-        let roots_ns = roots.elapsed().as_nanos() as u64;
-        let encoded = if receipts_rlp { encode(&with_bloom) } else { Vec::new() };
-        let (receipts, logs) = receipts(&outcome.receipts, &blooms);
+        let with_blooms = || with_blooms(&outcome.receipts, &roots.blooms);
+        let encoded = if receipts_rlp { encode(&with_blooms()) } else { Vec::new() };
+        let (receipts, logs) = receipts(&outcome.receipts, &roots.blooms);
         let (accounts, slots) = accounts(&changes.accounts);
         let access_list_rlp = outcome.access_list.as_ref().map(alloy_rlp::encode);
         let mut flags = 0;
@@ -257,11 +277,10 @@ impl BraidResult {
             _slots: slots,
             _receipts_rlp: encoded,
             _access_list_rlp: access_list_rlp.unwrap_or_default(),
-            _statistics: Box::new(statistics(&outcome.statistics, times, roots_ns)),
+            _statistics: Box::new(statistics(&outcome.statistics, times, roots.ns)),
             _outcome: outcome,
         };
-        let blooms = blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom);
-        Self { view: view(&owned, flags, receipts_root, blooms), _owned: owned }
+        Self { view: view(&owned, flags, roots.receipts_root, roots.bloom), _owned: owned }
     }
 }
 
