@@ -196,7 +196,7 @@ pub(crate) unsafe fn sized<T: SizedStruct>(ptr: *const T, name: &str) -> Result<
     if size > MAX_STRUCT {
         return refuse("too large");
     }
-    if size < known && size % 8 != 0 {
+    if size < known && !size.is_multiple_of(8) {
         return refuse("which cuts a field");
     }
     // SAFETY: by contract `size` bytes are readable.

@@ -63,8 +63,10 @@ fn calls(
     Ok((finish(chain, transactions, &state)?, state))
 }
 
-/// Addresses of precompiles with inputs that succeed.
-fn inputs() -> Result<Vec<(u64, Vec<u8>)>, Box<dyn Error>> {
+/// The address of a precompile and an input that succeeds.
+type Input = (u64, Vec<u8>);
+
+fn inputs() -> Result<Vec<Input>, Box<dyn Error>> {
     let mut infinity = [0; 48];
     infinity[0] = 0xc0;
     // The polynomial zero: its value is zero everywhere, its commitment and proof the infinity.
