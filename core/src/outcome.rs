@@ -101,8 +101,8 @@ impl Outcome {
         self.check_header_with(block, roots)
     }
 
-    /// As [`Self::check_header`], for a caller who has computed the receipts root and the logs bloom
-    /// of this outcome; they are not looked at where they are `None`.
+    /// As [`Self::check_header`], for a caller who has computed the receipts root and the logs
+    /// bloom of this outcome; they are not looked at where they are `None`.
     pub fn check_header_with(
         &self,
         block: &Block,

@@ -2,10 +2,10 @@
 //!
 //! Role: write `OUT/synthetic.block` and `OUT/amsterdam.block`, small blocks made here,
 //! `OUT/deep.block`, whose calls are nested 1024 deep, `OUT/precompiles.block`, which calls the
-//! precompiles that have C code behind them, `OUT/withdrawal.rlp`, the plain RLP of a block without transactions that needs no parent state,
-//! and for each recorded block in the folder RECORDED `OUT/<number>.block`. What a test expects is
-//! in the file too: the header's results, and a digest of the state changes and logs of stock
-//! sequential execution.
+//! precompiles that have C code behind them, `OUT/withdrawal.rlp`, the plain RLP of a block without
+//! transactions that needs no parent state, and for each recorded block in the folder RECORDED
+//! `OUT/<number>.block`. What a test expects is in the file too: the header's results, and a digest
+//! of the state changes and logs of stock sequential execution.
 //!
 //! The file is little-endian; `bytes` are a 64-bit length and that many bytes:
 //!
