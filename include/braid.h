@@ -25,7 +25,22 @@
  * The version of the ABI that this header describes: the major number in the upper 16 bits. A
  * library fits where its major number is the same and its minor number is not smaller.
  */
-#define BRAID_ABI_VERSION 1
+#define BRAID_ABI_VERSION 2
+
+/**
+ * A step: system calls before the transactions.
+ */
+#define BRAID_STEP_PRE_BLOCK 0
+
+/**
+ * A step: a transaction, with what its beneficiary got.
+ */
+#define BRAID_STEP_TRANSACTION 1
+
+/**
+ * A step: requests, withdrawals, rewards, the DAO fork.
+ */
+#define BRAID_STEP_POST_BLOCK 2
 
 /**
  * Also encode the receipts as the RLP list that peers exchange.
@@ -42,6 +57,21 @@
  * Speculate on every block, however small. For tests.
  */
 #define BRAID_EXECUTOR_FORCED 1
+
+/**
+ * A key's kind: an account.
+ */
+#define BRAID_KEY_ACCOUNT 0
+
+/**
+ * A key's kind: a storage slot.
+ */
+#define BRAID_KEY_SLOT 1
+
+/**
+ * What a batched answer is preset to: a key that is left so is asked for singly.
+ */
+#define BRAID_UNANSWERED 2
 
 /**
  * A callback's answer: the value was written.
@@ -200,6 +230,11 @@
  * The timeout passed.
  */
 #define BRAID_TIMED_OUT 403
+
+/**
+ * The commit callback refused a step. Since ABI 0.2.
+ */
+#define BRAID_COMMIT_REFUSED 404
 
 /**
  * 500 to 599, the library failed: a panic was caught.
@@ -429,8 +464,73 @@ typedef int32_t (*braid_code_fn)(void *user,
 typedef int32_t (*braid_block_hash_fn)(void *user, uint64_t number, struct braid_hash *hash);
 
 /**
- * How the library reads the parent state. All callbacks are needed. Any of the executor's threads
- * calls them, several at once unless `BRAID_READER_SERIAL` is set, only during `braid_execute`.
+ * Something to read: an account or a storage slot.
+ */
+typedef struct braid_key {
+    /**
+     * The account.
+     */
+    struct braid_address address;
+    /**
+     * `BRAID_KEY_ACCOUNT` or `BRAID_KEY_SLOT`.
+     */
+    uint32_t kind;
+    /**
+     * The slot's number; zero for an account.
+     */
+    struct braid_u256 slot;
+} braid_key;
+
+/**
+ * Tells which accounts and slots the block names: senders, recipients, access lists, the
+ * beneficiary, withdrawals. A hint: the host may start to fetch them, and should return at once.
+ * Called at most once per execution, before any other callback. Any answer but `BRAID_OK` is a
+ * failed read and ends the execution. As for `braid_account_fn`.
+ *
+ * Ownership: `keys` (sorted, without repetition) is borrowed during the callback.
+ */
+typedef int32_t (*braid_prefetch_fn)(void *user, const struct braid_key *keys, uint64_t keys_count);
+
+/**
+ * The answer to one key of a batch.
+ */
+typedef struct braid_answer {
+    /**
+     * `BRAID_FOUND`, `BRAID_ABSENT`, or what it is preset to, `BRAID_UNANSWERED`. Any other number
+     * is read as the last one.
+     */
+    int32_t status;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * The account, where the key is one.
+     */
+    struct braid_account account;
+    /**
+     * The slot's value, where the key is a slot.
+     */
+    struct braid_u256 value;
+} braid_answer;
+
+/**
+ * Reads the same keys in one go, for hosts whose storage is faster so; after `prefetch`, before
+ * the single reads, at most once per execution. `answers[i]` belongs to `keys[i]`; the account of
+ * a slot need not exist. Any answer but `BRAID_OK` is a failed read and ends the execution. As
+ * for `braid_account_fn`.
+ *
+ * Ownership: `keys` and `answers` are borrowed during the callback.
+ */
+typedef int32_t (*braid_read_many_fn)(void *user,
+                                      const struct braid_key *keys,
+                                      uint64_t keys_count,
+                                      struct braid_answer *answers);
+
+/**
+ * How the library reads the parent state. The four single reads are needed, the rest may be NULL.
+ * Any of the executor's threads calls them, several at once unless `BRAID_READER_SERIAL` is set,
+ * only during `braid_execute`.
  */
 typedef struct braid_reader {
     /**
@@ -461,82 +561,15 @@ typedef struct braid_reader {
      * Reads the hash of an ancestor.
      */
     braid_block_hash_fn block_hash;
+    /**
+     * NULL, or is told what the block names. Since ABI 0.2.
+     */
+    braid_prefetch_fn prefetch;
+    /**
+     * NULL, or reads what the block names in one go. Since ABI 0.2.
+     */
+    braid_read_many_fn read_many;
 } braid_reader;
-
-/**
- * What to execute. Everything is borrowed during the call.
- */
-typedef struct braid_request {
-    /**
-     * The size of this struct.
-     */
-    uint32_t struct_size;
-    /**
-     * `BRAID_WANT_` and `BRAID_CHECK_` flags.
-     */
-    uint32_t flags;
-    /**
-     * The chain's rules.
-     */
-    const struct braid_chain *chain;
-    /**
-     * The block.
-     */
-    const struct braid_block *block;
-    /**
-     * The parent state, to be read through callbacks; NULL where `prestate` is given.
-     */
-    const struct braid_reader *reader;
-    /**
-     * The parent state, in memory; NULL where `reader` is given.
-     */
-    const struct braid_prestate *prestate;
-    /**
-     * NULL, or the token that abandons the execution.
-     */
-    const struct braid_cancel *cancel;
-    /**
-     * After how many nanoseconds from the call the execution is abandoned; 0: never. Looked at
-     * between transactions, as the token is.
-     */
-    uint64_t timeout_ns;
-} braid_request;
-
-/**
- * How an executor works. Nothing here changes a result.
- */
-typedef struct braid_executor_options {
-    /**
-     * The size of this struct.
-     */
-    uint32_t struct_size;
-    /**
-     * How many threads execute a block, the calling one included; 0: one per core. At most 1024.
-     */
-    uint32_t threads;
-    /**
-     * `BRAID_EXECUTOR_` flags.
-     */
-    uint32_t flags;
-    /**
-     * 0.
-     */
-    uint32_t reserved;
-} braid_executor_options;
-
-/**
- * A storage slot with its value.
- */
-typedef struct braid_slot {
-    /**
-     * The slot's number.
-     */
-    struct braid_u256 key;
-    /**
-     * Its value; zero where it was never set.
-     */
-    struct braid_u256 value;
-} braid_slot;
 
 /**
  * A bloom filter over logs.
@@ -609,6 +642,181 @@ typedef struct braid_receipt {
 } braid_receipt;
 
 /**
+ * A storage slot with its value.
+ */
+typedef struct braid_slot {
+    /**
+     * The slot's number.
+     */
+    struct braid_u256 key;
+    /**
+     * Its value; zero where it was never set.
+     */
+    struct braid_u256 value;
+} braid_slot;
+
+/**
+ * What a step left of an account.
+ */
+typedef struct braid_committed_account {
+    /**
+     * The account.
+     */
+    struct braid_address address;
+    /**
+     * `BRAID_ACCOUNT_DESTROYED`: the account and all of its storage are gone, though a later step
+     * may make it again. Else 0.
+     */
+    uint32_t flags;
+    /**
+     * The account after the step; all zeros where it is gone.
+     */
+    struct braid_account after;
+    /**
+     * The slots that the step changed with their values after it, sorted by key.
+     */
+    const struct braid_slot *slots;
+    /**
+     * How many slots changed.
+     */
+    uint64_t slots_count;
+} braid_committed_account;
+
+/**
+ * A code with its Keccak-256.
+ */
+typedef struct braid_code {
+    /**
+     * The hash.
+     */
+    struct braid_hash hash;
+    /**
+     * The code.
+     */
+    struct braid_bytes bytes;
+} braid_code;
+
+/**
+ * A committed step of a block: it can no longer change.
+ */
+typedef struct braid_commit {
+    /**
+     * The size of this struct in the library. A field beyond it does not exist.
+     */
+    uint32_t struct_size;
+    /**
+     * `BRAID_STEP_`. Steps before and after the transactions may come several times, or not at
+     * all.
+     */
+    uint32_t step;
+    /**
+     * The transaction's index; 0 for the other steps.
+     */
+    uint64_t transaction;
+    /**
+     * The transaction's receipt; NULL for the other steps.
+     */
+    const struct braid_receipt *receipt;
+    /**
+     * The accounts that the step changed, sorted by address.
+     */
+    const struct braid_committed_account *accounts;
+    /**
+     * How many accounts changed.
+     */
+    uint64_t accounts_count;
+    /**
+     * The codes that those accounts newly have, sorted by hash.
+     */
+    const struct braid_code *codes;
+    /**
+     * How many new codes there are.
+     */
+    uint64_t codes_count;
+} braid_commit;
+
+/**
+ * Takes a committed step. The steps come in block order, one at a time, on any of the executor's
+ * threads, while later transactions may still run: a slow callback delays the block. Those of a
+ * block that turns out to be invalid, or is abandoned, are to be thrown away.
+ *
+ * Any answer but `BRAID_OK` abandons the block: `braid_execute` returns `BRAID_COMMIT_REFUSED`
+ * with the answer as `host_code`. Must not execute a block, throw, or leave by a long jump.
+ *
+ * Ownership: `commit` and all that it points to is borrowed during the callback.
+ */
+typedef int32_t (*braid_commit_fn)(void *user, const struct braid_commit *commit);
+
+/**
+ * What to execute. Everything is borrowed during the call.
+ */
+typedef struct braid_request {
+    /**
+     * The size of this struct.
+     */
+    uint32_t struct_size;
+    /**
+     * `BRAID_WANT_` and `BRAID_CHECK_` flags.
+     */
+    uint32_t flags;
+    /**
+     * The chain's rules.
+     */
+    const struct braid_chain *chain;
+    /**
+     * The block.
+     */
+    const struct braid_block *block;
+    /**
+     * The parent state, to be read through callbacks; NULL where `prestate` is given.
+     */
+    const struct braid_reader *reader;
+    /**
+     * The parent state, in memory; NULL where `reader` is given.
+     */
+    const struct braid_prestate *prestate;
+    /**
+     * NULL, or the token that abandons the execution.
+     */
+    const struct braid_cancel *cancel;
+    /**
+     * After how many nanoseconds from the call the execution is abandoned; 0: never. Looked at
+     * between transactions, as the token is.
+     */
+    uint64_t timeout_ns;
+    /**
+     * NULL, or takes each committed step while later transactions still run. Since ABI 0.2.
+     */
+    braid_commit_fn commit;
+    /**
+     * Passed to `commit`.
+     */
+    void *commit_user;
+} braid_request;
+
+/**
+ * How an executor works. Nothing here changes a result.
+ */
+typedef struct braid_executor_options {
+    /**
+     * The size of this struct.
+     */
+    uint32_t struct_size;
+    /**
+     * How many threads execute a block, the calling one included; 0: one per core. At most 1024.
+     */
+    uint32_t threads;
+    /**
+     * `BRAID_EXECUTOR_` flags.
+     */
+    uint32_t flags;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} braid_executor_options;
+
+/**
  * The net effect of a block on one account.
  */
 typedef struct braid_account_change {
@@ -638,20 +846,6 @@ typedef struct braid_account_change {
      */
     uint64_t slots_count;
 } braid_account_change;
-
-/**
- * A code with its Keccak-256.
- */
-typedef struct braid_code {
-    /**
-     * The hash.
-     */
-    struct braid_hash hash;
-    /**
-     * The code.
-     */
-    struct braid_bytes bytes;
-} braid_code;
 
 /**
  * Counters and times of one execution. None of them influences a result.
@@ -701,6 +895,14 @@ typedef struct braid_statistics {
      * Nanoseconds to compute the blooms and the receipts root.
      */
     uint64_t roots_ns;
+    /**
+     * Single reads that the reader was asked for. Since ABI 0.2.
+     */
+    uint64_t reads;
+    /**
+     * Reads that needed no callback because `read_many` had answered them. Since ABI 0.2.
+     */
+    uint64_t batched_reads;
 } braid_statistics;
 
 /**
@@ -922,8 +1124,9 @@ void braid_error_free(struct braid_error *error);
  * that nothing is known about it. The executor is usable after any of them.
  *
  * Ownership: `request` is borrowed; the caller frees `*out`. Safe from any thread; calls on one
- * executor take turns. Blocks until the block is done; calls the reader back, on this and other
- * threads. A callback that calls this function is answered `BRAID_REENTRANT`.
+ * executor take turns. Blocks until the block is done; calls the reader and `commit` back, on this
+ * and other threads. A callback that calls this function is answered `BRAID_REENTRANT`. The
+ * calling thread executes too; its stack needs 256 KiB.
  *
  * # Safety
  * `executor` is NULL or live. `request` is NULL or points to as many bytes as its `struct_size`

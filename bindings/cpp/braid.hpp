@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -42,6 +43,10 @@ using Log = braid_log;
 using AccountChange = braid_account_change;
 using CodeWithHash = braid_code;
 using Statistics = braid_statistics;
+using Key = braid_key;
+using Answer = braid_answer;
+using Commit = braid_commit;
+using CommittedAccount = braid_committed_account;
 using Bytes = std::span<const std::uint8_t>;
 
 static_assert(sizeof(Address) == 20 && sizeof(Hash) == 32 && sizeof(U256) == 32);
@@ -62,10 +67,10 @@ struct Error {
     std::int32_t status = BRAID_INTERNAL;
     /// The failing transaction's index, or -1.
     std::int64_t transaction = -1;
-    /// What the failing reader answered.
+    /// What the failing callback answered.
     std::int32_t host_code = 0;
     std::string message;
-    /// What a reader threw, if it did.
+    /// What a reader or the commit callback threw, if it did.
     std::exception_ptr exception;
 
     /// Only then may a host reject the block.
@@ -351,20 +356,34 @@ concept StateReader = requires(R &reader, const Address &address, const U256 &ke
     { reader.block_hash(number) } -> std::convertible_to<Read<Hash>>;
 };
 
+/// A reader that wants to know early what a block names (senders, recipients, access lists), to
+/// fetch it in the background. Called once per execution, before any other read. May return a
+/// status as in Failed; 0 is success.
+template <class R>
+concept Prefetcher = StateReader<R> && requires(R &reader, std::span<const Key> keys) {
+    reader.prefetch(keys);
+};
+
+/// A reader that answers the same keys in one go: answers[i] belongs to keys[i]; what it leaves
+/// unanswered is read singly. Called as Prefetcher, after it.
+template <class R>
+concept BatchReader =
+    StateReader<R> && requires(R &reader, std::span<const Key> keys, std::span<Answer> answers) {
+        reader.read_many(keys, answers);
+    };
+
+/// Takes each committed step in block order while later transactions still run; on any thread, one
+/// at a time. Any answer but BRAID_OK, or an exception, abandons the block.
+using CommitCallback = std::function<std::int32_t(const Commit &)>;
+
 namespace detail {
 
-/// A reader threw.
+/// A callback threw.
 inline constexpr std::int32_t THREW = INT32_MIN;
 
-/// What the callbacks of one execution share.
-template <StateReader R>
-struct Calls {
-    R &reader;
-    std::mutex mutex;
-    std::exception_ptr exception;
-
-    explicit Calls(R &of) : reader(of) {}
-
+/// What callbacks threw during one execution: the first exception.
+class Thrown {
+public:
     /// No exception passes the C functions below.
     template <class Call>
     std::int32_t guard(Call call) noexcept {
@@ -372,13 +391,71 @@ struct Calls {
         try {
             return call();
         } catch (...) {
-            const std::lock_guard lock(mutex);
-            if (!exception) exception = std::current_exception();
+            const std::lock_guard lock(mutex_);
+            if (!exception_) exception_ = std::current_exception();
             return THREW;
         }
 #else
         return call();
 #endif
+    }
+    std::exception_ptr exception() const { return exception_; }
+
+private:
+    std::mutex mutex_;
+    std::exception_ptr exception_;
+};
+
+/// Calls what returns a status or nothing.
+template <class Call>
+std::int32_t status_of(Call call) {
+    if constexpr (std::is_void_v<decltype(call())>) {
+        call();
+        return BRAID_OK;
+    } else {
+        return call();
+    }
+}
+
+/// The commit callback of one execution.
+struct Commits {
+    const CommitCallback &callback;
+    Thrown &thrown;
+
+    static std::int32_t commit(void *user, const Commit *step) noexcept {
+        auto &commits = *static_cast<Commits *>(user);
+        return commits.thrown.guard([&] { return commits.callback(*step); });
+    }
+};
+
+/// What the reader's callbacks of one execution share.
+template <StateReader R>
+struct Calls {
+    R &reader;
+    Thrown &thrown;
+
+    template <class Call>
+    std::int32_t guard(Call call) noexcept {
+        return thrown.guard(call);
+    }
+
+    static std::int32_t prefetch(void *user, const Key *keys, std::uint64_t count) noexcept
+        requires Prefetcher<R>
+    {
+        auto &calls = *static_cast<Calls *>(user);
+        const std::span all(keys, static_cast<std::size_t>(count));
+        return calls.guard([&] { return status_of([&] { return calls.reader.prefetch(all); }); });
+    }
+    static std::int32_t read_many(void *user, const Key *keys, std::uint64_t count,
+                                  Answer *answers) noexcept
+        requires BatchReader<R>
+    {
+        auto &calls = *static_cast<Calls *>(user);
+        const auto size = static_cast<std::size_t>(count);
+        const std::span all(keys, size);
+        const std::span to(answers, size);
+        return calls.guard(
+            [&] { return status_of([&] { return calls.reader.read_many(all, to); }); });
     }
 
     template <class T>
@@ -460,6 +537,15 @@ inline std::span<const Hash> topics(const Log &of) { return {of.topics, of.topic
 inline std::span<const Slot> slots(const AccountChange &of) {
     return {of.slots, static_cast<std::size_t>(of.slots_count)};
 }
+inline std::span<const Slot> slots(const CommittedAccount &of) {
+    return {of.slots, static_cast<std::size_t>(of.slots_count)};
+}
+inline std::span<const CommittedAccount> accounts(const Commit &of) {
+    return {of.accounts, static_cast<std::size_t>(of.accounts_count)};
+}
+inline std::span<const CodeWithHash> codes(const Commit &of) {
+    return {of.codes, static_cast<std::size_t>(of.codes_count)};
+}
 
 struct ExecutorOptions {
     /// The calling thread included; 0: one per core.
@@ -476,6 +562,8 @@ struct ExecuteOptions {
     bool check_header = false;
     /// The reader is called by one thread at a time.
     bool serial_reader = false;
+    /// Empty: no commit stream.
+    CommitCallback commit{};
 };
 
 /// An engine with its threads. Its methods may be called by several threads; they take turns.
@@ -504,14 +592,16 @@ public:
                               const ExecuteOptions &options = {}) const {
         braid_request request = make_request(chain, block, options);
         request.prestate = state.get();
-        return run(request, options);
+        detail::Thrown thrown;
+        return run(request, options, thrown);
     }
 
     /// Executes a block on a state that is read through `reader`.
     template <StateReader R>
     Expected<Outcome> execute(const Chain &chain, const Block &block, R &reader,
                               const ExecuteOptions &options = {}) const {
-        detail::Calls<R> calls(reader);
+        detail::Thrown thrown;
+        detail::Calls<R> calls{reader, thrown};
         braid_reader raw{};
         raw.struct_size = sizeof raw;
         raw.flags = options.serial_reader ? BRAID_READER_SERIAL : 0;
@@ -520,15 +610,11 @@ public:
         raw.storage = detail::Calls<R>::storage;
         raw.code = detail::Calls<R>::code;
         raw.block_hash = detail::Calls<R>::block_hash;
+        if constexpr (Prefetcher<R>) raw.prefetch = detail::Calls<R>::prefetch;
+        if constexpr (BatchReader<R>) raw.read_many = detail::Calls<R>::read_many;
         braid_request request = make_request(chain, block, options);
         request.reader = &raw;
-        auto outcome = run(request, options);
-        if (!outcome && outcome.error().host_code == detail::THREW) {
-            Error error = outcome.error();
-            error.exception = calls.exception;
-            return error;
-        }
-        return outcome;
+        return run(request, options, thrown);
     }
 
 private:
@@ -545,7 +631,22 @@ private:
         return request;
     }
 
-    Expected<Outcome> run(braid_request &request, const ExecuteOptions &options) const {
+    /// What a callback threw goes into the error.
+    Expected<Outcome> run(braid_request &request, const ExecuteOptions &options,
+                          detail::Thrown &thrown) const {
+        detail::Commits commits{options.commit, thrown};
+        if (options.commit) {
+            request.commit = detail::Commits::commit;
+            request.commit_user = &commits;
+        }
+        auto outcome = run_within(request, options);
+        if (outcome || outcome.error().host_code != detail::THREW) return outcome;
+        Error error = outcome.error();
+        error.exception = thrown.exception();
+        return error;
+    }
+
+    Expected<Outcome> run_within(braid_request &request, const ExecuteOptions &options) const {
         const auto execute = [&] {
             return detail::make<Outcome, braid_result>([&](auto out, auto error) {
                 return braid_execute(handle_.get(), &request, out, error);

@@ -97,6 +97,17 @@ impl Outcome {
     /// The first field of the header that this outcome contradicts, if any. The state root is
     /// not looked at, the receipts root only where `byzantium` holds.
     pub fn check_header(&self, block: &Block, byzantium: bool) -> Result<(), HeaderMismatch> {
+        let roots = byzantium.then(|| (self.receipts_root(), self.logs_bloom()));
+        self.check_header_with(block, roots)
+    }
+
+    /// As [`Self::check_header`], for a caller who has computed the receipts root and the logs
+    /// bloom of this outcome; they are not looked at where they are `None`.
+    pub fn check_header_with(
+        &self,
+        block: &Block,
+        roots: Option<(B256, Bloom)>,
+    ) -> Result<(), HeaderMismatch> {
         let header = &block.header;
         let check = |field, header: String, executed: String| {
             if header == executed {
@@ -106,10 +117,9 @@ impl Outcome {
             }
         };
         check("gasUsed", header.gas_used.to_string(), self.gas_used.to_string())?;
-        if byzantium {
-            let root = self.receipts_root();
+        if let Some((root, bloom)) = roots {
             check("receiptsRoot", header.receipts_root.to_string(), root.to_string())?;
-            check("logsBloom", header.logs_bloom.to_string(), self.logs_bloom().to_string())?;
+            check("logsBloom", header.logs_bloom.to_string(), bloom.to_string())?;
         }
         if let Some(blob_gas) = header.blob_gas_used {
             check("blobGasUsed", blob_gas.to_string(), self.blob_gas_used.to_string())?;

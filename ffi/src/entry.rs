@@ -12,6 +12,7 @@ use crate::types::BraidBytes;
 use std::{
     any::Any,
     cell::Cell,
+    mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr, slice,
     sync::Once,
@@ -32,7 +33,11 @@ thread_local! {
 /// # Safety
 /// The type is `repr(C)`, its first field is a `u32`, every bit pattern is a value of it, and
 /// it has no padding.
-pub(crate) unsafe trait SizedStruct: Copy {}
+pub(crate) unsafe trait SizedStruct: Copy {
+    /// The size that the struct had in the first version of this major ABI version. Fields beyond
+    /// it are 8 bytes each, and all zeros means that they are not given.
+    const FIRST: usize = size_of::<Self>();
+}
 
 /// Runs the body of a function: turns a failure or a panic into a status and an error object.
 ///
@@ -73,13 +78,18 @@ pub(crate) fn silence_panics() {
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let thread = std::thread::current();
-            let worker = thread.name().is_some_and(|name| name.starts_with("braid-"));
-            if INSIDE.get() == 0 && !worker {
+            if !is_ours() {
                 previous(panic);
             }
         }));
     });
+}
+
+/// Whether this thread works for the library: it is in one of its functions, or is a worker of an
+/// executor or of the pool that recovers senders.
+fn is_ours() -> bool {
+    let named = || std::thread::current().name().is_some_and(|name| name.starts_with("braid-"));
+    INSIDE.get() > 0 || rayon::current_thread_index().is_some() || named()
 }
 
 /// Calls the host, and remembers that the thread is there.
@@ -166,8 +176,8 @@ fn check<T>(ptr: *const T, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Copies a struct that opens with its size. One of a later version is taken where what this
-/// version does not know is all zeros.
+/// Copies a struct that opens with its size. What one of an earlier version lacks is all zeros; one
+/// of a later version is taken where what this version does not know is all zeros.
 ///
 /// # Safety
 /// `ptr` is NULL or points to as many readable bytes as its first field says.
@@ -180,19 +190,26 @@ pub(crate) unsafe fn sized<T: SizedStruct>(ptr: *const T, name: &str) -> Result<
         let message = format!("`{name}.struct_size` is {size}, {reason}; this version's: {known}");
         Err(Failure::new(BRAID_STRUCT_SIZE, message))
     };
-    if size < known {
+    if size < T::FIRST {
         return refuse("too small");
     }
     if size > MAX_STRUCT {
         return refuse("too large");
     }
-    // SAFETY: by contract `size` bytes are readable, and `known <= size`.
-    let tail = unsafe { slice::from_raw_parts(ptr.cast::<u8>().add(known), size - known) };
-    if tail.iter().any(|byte| *byte != 0) {
+    if size < known && !size.is_multiple_of(8) {
+        return refuse("which cuts a field");
+    }
+    // SAFETY: by contract `size` bytes are readable.
+    let bytes = unsafe { slice::from_raw_parts(ptr.cast::<u8>(), size) };
+    if bytes.iter().skip(known).any(|byte| *byte != 0) {
         return refuse("with fields set that this version does not know");
     }
-    // SAFETY: `size_of::<T>()` bytes are readable, and by its trait any bytes are a `T`.
-    Ok(unsafe { ptr.read() })
+    let mut copy = MaybeUninit::<T>::zeroed();
+    // SAFETY: both are at least as long, and do not overlap; by its trait any bytes are a `T`.
+    unsafe {
+        ptr::copy_nonoverlapping(bytes.as_ptr(), copy.as_mut_ptr().cast::<u8>(), size.min(known));
+        Ok(copy.assume_init())
+    }
 }
 
 /// The bytes that the caller means.

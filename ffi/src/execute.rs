@@ -4,15 +4,21 @@ use crate::{
     block::BraidBlock,
     cancel::BraidCancel,
     chain::BraidChain,
+    commits::{BraidCommitFn, CommitStream},
     entry::{self, SizedStruct},
     error::{BraidError, Failure},
     executor::{BraidExecutor, Parts},
     prestate::BraidPrestate,
     reader::{BraidReader, HostState},
-    result::{BraidResult, Times},
+    result::{BraidResult, Roots, Times},
 };
-use braid_core::{Outcome, StateSource, engine::Limits};
+use braid_core::{
+    Block, Chain, Engine, Outcome, StateSource,
+    engine::{Commit, Limits},
+};
 use std::{
+    ffi::c_void,
+    mem::offset_of,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -46,10 +52,16 @@ pub struct BraidRequest {
     /// After how many nanoseconds from the call the execution is abandoned; 0: never. Looked at
     /// between transactions, as the token is.
     pub timeout_ns: u64,
+    /// NULL, or takes each committed step while later transactions still run. Since ABI 0.2.
+    pub commit: BraidCommitFn,
+    /// Passed to `commit`.
+    pub commit_user: *mut c_void,
 }
 
 // SAFETY: `repr(C)`, integers and pointers, NULL allowed; the first field is the size.
-unsafe impl SizedStruct for BraidRequest {}
+unsafe impl SizedStruct for BraidRequest {
+    const FIRST: usize = offset_of!(Self, commit);
+}
 
 /// Executes a block on its parent state.
 ///
@@ -57,8 +69,9 @@ unsafe impl SizedStruct for BraidRequest {}
 /// that nothing is known about it. The executor is usable after any of them.
 ///
 /// Ownership: `request` is borrowed; the caller frees `*out`. Safe from any thread; calls on one
-/// executor take turns. Blocks until the block is done; calls the reader back, on this and other
-/// threads. A callback that calls this function is answered `BRAID_REENTRANT`.
+/// executor take turns. Blocks until the block is done; calls the reader and `commit` back, on this
+/// and other threads. A callback that calls this function is answered `BRAID_REENTRANT`. The
+/// calling thread executes too; its stack needs 256 KiB.
 ///
 /// # Safety
 /// `executor` is NULL or live. `request` is NULL or points to as many bytes as its `struct_size`
@@ -101,30 +114,15 @@ unsafe fn execute(
         return Err(Failure::argument("`request.flags` has a flag that is not known"));
     }
     // SAFETY: the contract of this function.
-    let (chain, block, cancel, prestate) = unsafe {
+    let (chain, block, cancel) = unsafe {
         (
             Arc::clone(&entry::reference(request.chain, "request.chain")?.0),
             entry::sized(request.block, "request.block")?,
             entry::optional(request.cancel, "request.cancel")?,
-            entry::optional(request.prestate, "request.prestate")?,
         )
     };
-    let host;
-    let source: &dyn StateSource = match (prestate, request.reader.is_null()) {
-        (Some(prestate), true) => &prestate.0,
-        (None, false) => {
-            // SAFETY: the contract of this function; the callbacks are called only below.
-            host = unsafe {
-                HostState::new(entry::sized(request.reader, "request.reader")?, &parts.codes)
-            }?;
-            &host
-        }
-        (None, true) => return Err(Failure::null("request.reader` and `request.prestate")),
-        (Some(_), false) => {
-            let message = "`request.reader` and `request.prestate` are both given";
-            return Err(Failure::argument(message));
-        }
-    };
+    // SAFETY: the contract of this function; the callbacks are called only below.
+    let mut source = unsafe { Source::of(request, parts) }?;
     let timeout = (request.timeout_ns > 0).then(|| Duration::from_nanos(request.timeout_ns));
     let limits = Limits {
         cancel: cancel.map(|cancel| cancel.0.clone()),
@@ -134,13 +132,88 @@ unsafe fn execute(
     // SAFETY: the contract of this function.
     let block = unsafe { block.decode(&chain) }?;
     let decoded = Instant::now();
-    let outcome: Outcome = parts.engine.execute_within(&chain, &block, source, &limits)?;
+    if let Source::Host(host) = &mut source {
+        host.prepare(&block)?;
+    }
+    let (engine, state) = (&parts.engine, source.get());
+    let job = Job { engine, chain: &chain, block: &block, source: state, limits: &limits };
+    // SAFETY: the contract of this function; the callback is called only in there.
+    let stream = request.commit.map(|call| unsafe { CommitStream::new(call, request.commit_user) });
+    let outcome = job.run(stream)?;
     let executed = Instant::now();
+    let roots = Roots::of(&outcome.receipts);
     if request.flags & BRAID_CHECK_HEADER != 0 {
         let byzantium = chain.rules(&block.header).has_status_receipts(&block.header);
-        outcome.check_header(&block, byzantium)?;
+        outcome.check_header_with(&block, byzantium.then(|| roots.totals()))?;
     }
-    let times = Times { start, decoded, executed };
+    let times = Times { start, decoded, executed, reads: source.counts() };
     let receipts_rlp = request.flags & BRAID_WANT_RECEIPTS_RLP != 0;
-    Ok(BraidResult::new(outcome, &chain.rules(&block.header), &block.header, receipts_rlp, &times))
+    let rules = chain.rules(&block.header);
+    Ok(BraidResult::new(outcome, roots, &rules, &block.header, receipts_rlp, &times))
+}
+
+/// The parent state that a request names.
+enum Source<'a> {
+    Memory(&'a BraidPrestate),
+    Host(HostState<'a>),
+}
+
+impl<'a> Source<'a> {
+    /// # Safety
+    /// As for `braid_execute`; while the result lives, the reader's callbacks may be called.
+    unsafe fn of(request: &BraidRequest, parts: &'a Parts) -> Result<Self, Failure> {
+        // SAFETY: the contract of this function.
+        let prestate = unsafe { entry::optional(request.prestate, "request.prestate") }?;
+        match (prestate, request.reader.is_null()) {
+            (Some(prestate), true) => Ok(Self::Memory(prestate)),
+            // SAFETY: the contract of this function.
+            (None, false) => Ok(Self::Host(unsafe {
+                HostState::new(entry::sized(request.reader, "request.reader")?, &parts.codes)
+            }?)),
+            (None, true) => Err(Failure::null("request.reader` and `request.prestate")),
+            (Some(_), false) => {
+                let message = "`request.reader` and `request.prestate` are both given";
+                Err(Failure::argument(message))
+            }
+        }
+    }
+
+    fn get(&self) -> &dyn StateSource {
+        match self {
+            Self::Memory(prestate) => &prestate.0,
+            Self::Host(host) => host,
+        }
+    }
+
+    /// Single reads, and reads that a batch answered.
+    fn counts(&self) -> (u64, u64) {
+        match self {
+            Self::Memory(_) => (0, 0),
+            Self::Host(host) => host.counts(),
+        }
+    }
+}
+
+/// A decoded block on its way to the engine.
+struct Job<'a> {
+    engine: &'a Engine,
+    chain: &'a Chain,
+    block: &'a Block,
+    source: &'a dyn StateSource,
+    limits: &'a Limits,
+}
+
+impl Job<'_> {
+    fn run(&self, stream: Option<CommitStream>) -> Result<Outcome, Failure> {
+        let Self { engine, chain, block, source, limits } = *self;
+        let Some(mut stream) = stream else {
+            return Ok(engine.execute_within(chain, block, source, limits)?);
+        };
+        let mut hook = |commit: Commit<'_>| stream.push(&commit);
+        let outcome = engine.execute_streaming(chain, block, source, limits, &mut hook);
+        match stream.refusal() {
+            Some(failure) => Err(failure),
+            None => Ok(outcome?),
+        }
+    }
 }

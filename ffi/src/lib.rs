@@ -12,10 +12,12 @@ mod block;
 mod cancel;
 mod chain;
 mod codes;
+mod commits;
 mod entry;
 mod error;
 mod execute;
 mod executor;
+mod hints;
 mod prestate;
 mod reader;
 mod result;
@@ -25,9 +27,17 @@ mod types;
 pub use block::*;
 pub use cancel::*;
 pub use chain::*;
+pub use commits::{
+    BRAID_STEP_POST_BLOCK, BRAID_STEP_PRE_BLOCK, BRAID_STEP_TRANSACTION, BraidCommit,
+    BraidCommitFn, BraidCommittedAccount,
+};
 pub use error::{BraidError, BraidErrorView, braid_error_free, braid_error_get};
 pub use execute::*;
 pub use executor::*;
+pub use hints::{
+    BRAID_KEY_ACCOUNT, BRAID_KEY_SLOT, BRAID_UNANSWERED, BraidAnswer, BraidKey, BraidPrefetchFn,
+    BraidReadManyFn,
+};
 pub use prestate::*;
 pub use reader::*;
 pub use result::*;
@@ -38,7 +48,7 @@ use std::ffi::c_char;
 
 /// The version of the ABI that this header describes: the major number in the upper 16 bits. A
 /// library fits where its major number is the same and its minor number is not smaller.
-pub const BRAID_ABI_VERSION: u32 = 1;
+pub const BRAID_ABI_VERSION: u32 = 2;
 
 /// The version of the ABI that the library has; compare it with `BRAID_ABI_VERSION` at start.
 ///

@@ -10,19 +10,25 @@ use crate::{
     codes::Codes,
     entry::{self, SizedStruct},
     error::Failure,
+    hints::{self, Answers, BraidPrefetchFn, BraidReadManyFn},
     status::{BRAID_OK, BRAID_WRONG_STATE},
     types::{BraidAccount, BraidAddress, BraidHash, BraidU256},
 };
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use braid_core::{
-    SourceError, StateReader, StateSource,
+    Block, SourceError, StateReader, StateSource,
     source::{Location, decode_code},
 };
 use revm::{bytecode::Bytecode, state::AccountInfo};
 use std::{
     ffi::c_void,
-    fmt, ptr,
-    sync::{Mutex, PoisonError},
+    fmt,
+    mem::offset_of,
+    ptr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A callback's answer: the value was written.
@@ -68,8 +74,9 @@ pub type BraidCodeFn = Option<
 pub type BraidBlockHashFn =
     Option<unsafe extern "C" fn(user: *mut c_void, number: u64, hash: *mut BraidHash) -> i32>;
 
-/// How the library reads the parent state. All callbacks are needed. Any of the executor's threads
-/// calls them, several at once unless `BRAID_READER_SERIAL` is set, only during `braid_execute`.
+/// How the library reads the parent state. The four single reads are needed, the rest may be NULL.
+/// Any of the executor's threads calls them, several at once unless `BRAID_READER_SERIAL` is set,
+/// only during `braid_execute`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct BraidReader {
@@ -87,10 +94,16 @@ pub struct BraidReader {
     pub code: BraidCodeFn,
     /// Reads the hash of an ancestor.
     pub block_hash: BraidBlockHashFn,
+    /// NULL, or is told what the block names. Since ABI 0.2.
+    pub prefetch: BraidPrefetchFn,
+    /// NULL, or reads what the block names in one go. Since ABI 0.2.
+    pub read_many: BraidReadManyFn,
 }
 
-// SAFETY: `repr(C)`, two `u32` and five pointers, NULL allowed; the first field is the size.
-unsafe impl SizedStruct for BraidReader {}
+// SAFETY: `repr(C)`, two `u32` and seven pointers, NULL allowed; the first field is the size.
+unsafe impl SizedStruct for BraidReader {
+    const FIRST: usize = offset_of!(Self, prefetch);
+}
 
 /// Takes the code that a callback was asked for. Valid during that callback only.
 #[derive(Debug, Default)]
@@ -157,6 +170,8 @@ pub(crate) struct HostState<'a> {
     code: unsafe extern "C" fn(*mut c_void, *const BraidHash, *mut BraidCodeSink) -> i32,
     block_hash: unsafe extern "C" fn(*mut c_void, u64, *mut BraidHash) -> i32,
     serial: Mutex<()>,
+    answers: Answers,
+    reads: AtomicU64,
 }
 
 // SAFETY: only `user` hinders the compiler. It is passed to the callbacks alone, which are
@@ -181,10 +196,43 @@ impl<'a> HostState<'a> {
             code: reader.code.ok_or_else(|| Failure::null("reader.code"))?,
             block_hash: reader.block_hash.ok_or_else(|| Failure::null("reader.block_hash"))?,
             serial: Mutex::new(()),
+            answers: Answers::default(),
+            reads: AtomicU64::new(0),
         })
     }
 
+    /// Tells the host what the block names, and asks it for that in one go, where it has the
+    /// callbacks.
+    pub(crate) fn prepare(&mut self, block: &Block) -> Result<(), SourceError> {
+        let (prefetch, read_many) = (self.reader.prefetch, self.reader.read_many);
+        if prefetch.is_none() && read_many.is_none() {
+            return Ok(());
+        }
+        let keys = hints::keys(block);
+        let user = self.reader.user;
+        if let Some(prefetch) = prefetch {
+            let count = keys.len() as u64;
+            // SAFETY: by the contract of `new`; `keys` has `count` elements.
+            match entry::callback(|| unsafe { prefetch(user, keys.as_ptr(), count) }) {
+                BRAID_OK => {}
+                code => return Err(failed(Location::Reader, "prefetch", code)),
+            }
+        }
+        if let Some(read_many) = read_many {
+            // SAFETY: by the contract of `new`.
+            unsafe { self.answers.read(&keys, user, read_many) }
+                .map_err(|code| failed(Location::Reader, "read_many", code))?;
+        }
+        Ok(())
+    }
+
+    /// How many single reads the host was asked for, and how many a batch answered.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.reads.load(Ordering::Relaxed), self.answers.count())
+    }
+
     fn call(&self, call: impl FnOnce(*mut c_void) -> i32) -> i32 {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let serial = self.reader.flags & BRAID_READER_SERIAL != 0;
         let _turn = serial.then(|| self.serial.lock().unwrap_or_else(PoisonError::into_inner));
         entry::callback(|| call(self.reader.user))
@@ -203,6 +251,9 @@ impl StateSource for HostState<'_> {
 
 impl StateReader for &HostState<'_> {
     fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
+        if let Some(answer) = self.answers.account(&address) {
+            return Ok(answer);
+        }
         let (key, mut account) = (BraidAddress::from(address), BraidAccount::default());
         // SAFETY: by the contract of `new`; both pointers are to live locals.
         match self.call(|user| unsafe { (self.account)(user, &key, &mut account) }) {
@@ -213,6 +264,9 @@ impl StateReader for &HostState<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, SourceError> {
+        if let Some(value) = self.answers.slot(address, slot) {
+            return Ok(value);
+        }
         let (of, key) = (BraidAddress::from(address), BraidU256::from(slot));
         let mut value = BraidU256::default();
         // SAFETY: by the contract of `new`; the pointers are to live locals.

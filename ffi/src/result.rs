@@ -182,6 +182,10 @@ pub struct BraidStatistics {
     pub result_ns: u64,
     /// Nanoseconds to compute the blooms and the receipts root.
     pub roots_ns: u64,
+    /// Single reads that the reader was asked for. Since ABI 0.2.
+    pub reads: u64,
+    /// Reads that needed no callback because `read_many` had answered them. Since ABI 0.2.
+    pub batched_reads: u64,
 }
 
 /// What the view points to. Vectors and boxes keep their memory when the struct moves.
@@ -200,16 +204,47 @@ struct Owned {
     _statistics: Box<BraidStatistics>,
 }
 
-/// When the steps of a call ended.
+/// When the steps of a call ended, and what it asked the host for.
 pub(crate) struct Times {
     pub(crate) start: Instant,
     pub(crate) decoded: Instant,
     pub(crate) executed: Instant,
+    /// Single reads, and reads that a batch answered.
+    pub(crate) reads: (u64, u64),
+}
+
+/// What is hashed over the receipts.
+pub(crate) struct Roots {
+    blooms: Vec<Bloom>,
+    bloom: Bloom,
+    receipts_root: B256,
+    ns: u64,
+}
+
+impl Roots {
+    pub(crate) fn of(receipts: &[Receipt]) -> Self {
+        let start = Instant::now();
+        let blooms: Vec<Bloom> = receipts.iter().map(TxReceipt::bloom).collect();
+        let bloom = blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom);
+        let receipts_root = calculate_receipt_root(&with_blooms(receipts, &blooms));
+        Self { blooms, bloom, receipts_root, ns: start.elapsed().as_nanos() as u64 }
+    }
+
+    /// The receipts root and the union of the blooms.
+    pub(crate) const fn totals(&self) -> (B256, Bloom) {
+        (self.receipts_root, self.bloom)
+    }
+}
+
+fn with_blooms<'a>(from: &'a [Receipt], blooms: &[Bloom]) -> Vec<ReceiptWithBloom<&'a Receipt>> {
+    let pairs = from.iter().zip(blooms);
+    pairs.map(|(receipt, bloom)| ReceiptWithBloom { receipt, logs_bloom: *bloom }).collect()
 }
 
 impl BraidResult {
     pub(crate) fn new(
         mut outcome: Outcome,
+        roots: Roots,
         rules: &Rules<'_>,
         header: &Header,
         receipts_rlp: bool,
@@ -219,18 +254,9 @@ impl BraidResult {
             StateOutput::Flat(changes) => std::mem::take(changes),
             bundle @ StateOutput::Bundle(_) => bundle.to_flat(),
         };
-        let roots = Instant::now();
-        let blooms: Vec<Bloom> = outcome.receipts.iter().map(TxReceipt::bloom).collect();
-        let with_bloom: Vec<_> = outcome
-            .receipts
-            .iter()
-            .zip(&blooms)
-            .map(|(receipt, bloom)| ReceiptWithBloom { receipt, logs_bloom: *bloom })
-            .collect();
-        let receipts_root = calculate_receipt_root(&with_bloom);
-        let roots_ns = roots.elapsed().as_nanos() as u64;
-        let encoded = if receipts_rlp { encode(&with_bloom) } else { Vec::new() };
-        let (receipts, logs) = receipts(&outcome.receipts, &blooms);
+        let with_blooms = || with_blooms(&outcome.receipts, &roots.blooms);
+        let encoded = if receipts_rlp { encode(&with_blooms()) } else { Vec::new() };
+        let (receipts, logs) = receipts(&outcome.receipts, &roots.blooms);
         let (accounts, slots) = accounts(&changes.accounts);
         let access_list_rlp = outcome.access_list.as_ref().map(alloy_rlp::encode);
         let mut flags = 0;
@@ -251,11 +277,10 @@ impl BraidResult {
             _slots: slots,
             _receipts_rlp: encoded,
             _access_list_rlp: access_list_rlp.unwrap_or_default(),
-            _statistics: Box::new(statistics(&outcome.statistics, times, roots_ns)),
+            _statistics: Box::new(statistics(&outcome.statistics, times, roots.ns)),
             _outcome: outcome,
         };
-        let blooms = blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom);
-        Self { view: view(&owned, flags, receipts_root, blooms), _owned: owned }
+        Self { view: view(&owned, flags, roots.receipts_root, roots.bloom), _owned: owned }
     }
 }
 
@@ -294,7 +319,7 @@ fn encode(receipts: &[ReceiptWithBloom<&Receipt>]) -> Vec<u8> {
 }
 
 /// The receipts, and all their logs in one array.
-fn receipts(from: &[Receipt], blooms: &[Bloom]) -> (Vec<BraidReceipt>, Vec<BraidLog>) {
+pub(crate) fn receipts(from: &[Receipt], blooms: &[Bloom]) -> (Vec<BraidReceipt>, Vec<BraidLog>) {
     let mut logs = Vec::with_capacity(from.iter().map(|receipt| receipt.logs.len()).sum());
     logs.extend(from.iter().flat_map(|receipt| &receipt.logs).map(log));
     let mut rest: &[BraidLog] = &logs;
@@ -382,6 +407,8 @@ fn statistics(from: &Statistics, times: &Times, roots_ns: u64) -> BraidStatistic
         execute_ns: nanos(times.decoded, times.executed),
         result_ns: nanos(times.executed, Instant::now()),
         roots_ns,
+        reads: times.reads.0,
+        batched_reads: times.reads.1,
     }
 }
 

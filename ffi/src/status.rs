@@ -53,6 +53,8 @@ pub const BRAID_STATE_UNREADABLE: i32 = 401;
 pub const BRAID_CANCELLED: i32 = 402;
 /// The timeout passed.
 pub const BRAID_TIMED_OUT: i32 = 403;
+/// The commit callback refused a step. Since ABI 0.2.
+pub const BRAID_COMMIT_REFUSED: i32 = 404;
 
 /// 500 to 599, the library failed: a panic was caught.
 pub const BRAID_PANIC: i32 = 501;
@@ -87,6 +89,7 @@ pub extern "C" fn braid_status_name(status: i32) -> *const c_char {
         BRAID_STATE_UNREADABLE => c"STATE_UNREADABLE",
         BRAID_CANCELLED => c"CANCELLED",
         BRAID_TIMED_OUT => c"TIMED_OUT",
+        BRAID_COMMIT_REFUSED => c"COMMIT_REFUSED",
         BRAID_PANIC => c"PANIC",
         BRAID_INTERNAL => c"INTERNAL",
         _ => c"UNKNOWN",

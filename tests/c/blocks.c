@@ -1,7 +1,8 @@
-/* Every dumped block through the ABI: in memory and through callbacks, as one RLP and in parts, at
-   1, 2, 4 and 8 threads. Each result must be the header's, and its changes those of sequential
-   execution. The arguments are dumped blocks. */
+/* Every dumped block through the ABI: in memory, through callbacks and batches, as one RLP and in
+   parts, with and without the commit stream, at 1, 2, 4 and 8 threads. Each result must be the
+   header's, and its changes those of sequential execution. The arguments are dumped blocks. */
 
+#include "blocks_commits.h"
 #include "check.h"
 #include "dump.h"
 
@@ -9,7 +10,7 @@
 
 static void execute(const braid_executor *executor, const braid_chain *chain, const char *name,
                     const dump *dump, const braid_block *block, const braid_reader *reader,
-                    const braid_prestate *state) {
+                    const braid_prestate *state, int streamed) {
     braid_request request;
     memset(&request, 0, sizeof request);
     request.struct_size = sizeof request;
@@ -18,6 +19,11 @@ static void execute(const braid_executor *executor, const braid_chain *chain, co
     request.block = block;
     request.reader = reader;
     request.prestate = state;
+    fold *fold = fold_new(dump);
+    if (streamed) {
+        request.commit = fold_commit;
+        request.commit_user = fold;
+    }
     braid_result *result = NULL;
     braid_error *error = NULL;
     int32_t status = braid_execute(executor, &request, &result, &error);
@@ -29,7 +35,15 @@ static void execute(const braid_executor *executor, const braid_chain *chain, co
     CHECK(error == NULL);
     dump_check(dump, result);
     CHECK(braid_result_get(result)->receipts_rlp.len > 0);
-    CHECK(braid_result_get(result)->statistics->workers > 0 || dump->transactions_count == 0);
+    const braid_statistics *statistics = braid_result_get(result)->statistics;
+    CHECK(statistics->workers > 0 || dump->transactions_count == 0);
+    int batched = reader != NULL && reader->read_many != NULL;
+    if (!batched) CHECK_EQUAL(statistics->reads > 0, reader != NULL);
+    if (!batched || dump->transactions_count > 0) {
+        CHECK_EQUAL(statistics->batched_reads > 0, batched);
+    }
+    if (streamed) fold_check(fold, result);
+    fold_free(fold);
     braid_result_free(result);
 }
 
@@ -40,12 +54,15 @@ static void execute_both(const braid_executor *executor, const char *name, const
     braid_reader reader = dump_reader(dump), serial = reader;
     serial.flags = BRAID_READER_SERIAL;
     braid_block whole = dump_whole(dump), parts = dump_parts(dump);
-    execute(executor, chain, name, dump, &whole, NULL, state);
-    execute(executor, chain, name, dump, &parts, NULL, state);
-    execute(executor, chain, name, dump, &parts, &reader, NULL);
+    execute(executor, chain, name, dump, &whole, NULL, state, 0);
+    execute(executor, chain, name, dump, &parts, NULL, state, 1);
+    execute(executor, chain, name, dump, &parts, &reader, NULL, 0);
     /* The list that the block yields, as a hint. */
     parts.access_list_rlp = dump->access_list;
-    execute(executor, chain, name, dump, &parts, &serial, NULL);
+    execute(executor, chain, name, dump, &parts, &serial, NULL, 0);
+    reader.prefetch = dump_prefetch;
+    reader.read_many = dump_read_many;
+    execute(executor, chain, name, dump, &parts, &reader, NULL, 1);
     braid_prestate_free(state);
     braid_chain_free(chain);
 }

@@ -68,6 +68,9 @@ int32_t dump_storage_of(void *user, const braid_address *address, const braid_u2
                         braid_u256 *value);
 int32_t dump_code_of(void *user, const braid_hash *hash, braid_code_sink *sink);
 int32_t dump_block_hash_of(void *user, uint64_t number, braid_hash *hash);
+/* Callbacks that `dump_reader` leaves out. */
+int32_t dump_prefetch(void *user, const braid_key *keys, uint64_t count);
+int32_t dump_read_many(void *user, const braid_key *keys, uint64_t count, braid_answer *answers);
 
 /* Ends the process where the result is not the dump's. */
 void dump_check(const dump *dump, const braid_result *result);

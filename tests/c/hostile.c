@@ -90,6 +90,9 @@ static const struct {
     {"undecodable parts", test_undecodable_parts},
     {"chains", test_chains},
     {"truncation", test_truncation},
+    {"truncated parts", test_truncated_parts},
+    {"flipped bytes", test_flipped_bytes},
+    {"broken configs", test_broken_configs},
     {"invalid blocks", test_invalid_blocks},
     {"failing reads", test_failing_reads},
     {"codes", test_codes},
@@ -99,6 +102,12 @@ static const struct {
     {"free inside a callback", test_free_inside},
     {"serial reader", test_serial},
     {"concurrent calls", test_concurrent_calls},
+    {"many executors", test_many_executors},
+    {"stalled and cancelled", test_stalled_and_cancelled},
+    {"refused commits", test_refused_commits},
+    {"commit tricks", test_commit_tricks},
+    {"commits of invalid blocks", test_commits_of_invalid_blocks},
+    {"batches", test_batches},
 };
 
 int main(int count, char **arguments) {

@@ -23,13 +23,16 @@ int32_t host_error(const host *host, const braid_request *request, int64_t *tran
 /* The executor still executes the block. */
 void host_usable(const host *host);
 
-/* hostile_input.c */
+/* hostile_arguments.c, hostile_input.c */
 void test_null_pointers(const host *host);
 void test_struct_sizes(const host *host);
 void test_arguments(const host *host);
 void test_undecodable_parts(const host *host);
 void test_chains(const host *host);
 void test_truncation(const host *host);
+void test_truncated_parts(const host *host);
+void test_flipped_bytes(const host *host);
+void test_broken_configs(const host *host);
 void test_invalid_blocks(const host *host);
 
 /* hostile_reader.c */
@@ -41,5 +44,13 @@ void test_reentry(const host *host);
 void test_free_inside(const host *host);
 void test_serial(const host *host);
 void test_concurrent_calls(const host *host);
+void test_many_executors(const host *host);
+void test_stalled_and_cancelled(const host *host);
+
+/* hostile_commit.c */
+void test_refused_commits(const host *host);
+void test_commit_tricks(const host *host);
+void test_commits_of_invalid_blocks(const host *host);
+void test_batches(const host *host);
 
 #endif

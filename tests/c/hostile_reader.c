@@ -95,8 +95,14 @@ static trick trick_new(const host *host) {
 }
 
 static braid_reader trick_reader(trick *trick) {
-    braid_reader reader = {sizeof reader, 0,       trick,        account_of,
-                           storage_of,    code_of, block_hash_of};
+    braid_reader reader;
+    memset(&reader, 0, sizeof reader);
+    reader.struct_size = sizeof reader;
+    reader.user = trick;
+    reader.account = account_of;
+    reader.storage = storage_of;
+    reader.code = code_of;
+    reader.block_hash = block_hash_of;
     return reader;
 }
 
@@ -291,4 +297,70 @@ void test_concurrent_calls(const host *host) {
         CHECK(pthread_create(&threads[i], NULL, execute_often, (void *)host) == 0);
     }
     for (int i = 0; i < 4; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+/* An executor of one's own for each thread, made and freed there. */
+static void *own_executor(void *of) {
+    host own = *(const host *)of;
+    braid_executor_options options = {sizeof options, 2, BRAID_EXECUTOR_FORCED, 0};
+    for (int round = 0; round < 5; round++) {
+        CHECK_EQUAL(braid_executor_new(&options, &own.executor, NULL), BRAID_OK);
+        execute_often(&own);
+        braid_executor_free(own.executor);
+    }
+    return NULL;
+}
+
+void test_many_executors(const host *host) {
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        CHECK(pthread_create(&threads[i], NULL, own_executor, (void *)host) == 0);
+    }
+    for (int i = 0; i < 4; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+/* A reader that answers nothing until somebody cancels. */
+typedef struct stall {
+    const host *host;
+    const braid_cancel *cancel;
+    atomic_int waiting, cancelled;
+} stall;
+
+static int32_t stalled_account(void *user, const braid_address *address, braid_account *account) {
+    stall *stall = user;
+    atomic_store(&stall->waiting, 1);
+    struct timespec pause = {0, 100 * 1000};
+    while (!atomic_load(&stall->cancelled)) nanosleep(&pause, NULL);
+    return dump_account_of(stall->host->dump, address, account);
+}
+
+static void *cancel_stalled(void *of) {
+    stall *stall = of;
+    struct timespec pause = {0, 100 * 1000};
+    while (!atomic_load(&stall->waiting)) nanosleep(&pause, NULL);
+    braid_cancel_trigger(stall->cancel);
+    atomic_store(&stall->cancelled, 1);
+    return NULL;
+}
+
+void test_stalled_and_cancelled(const host *host) {
+    braid_cancel *cancel = NULL;
+    CHECK_EQUAL(braid_cancel_new(&cancel, NULL), BRAID_OK);
+    stall stall;
+    memset(&stall, 0, sizeof stall);
+    stall.host = host;
+    stall.cancel = cancel;
+    braid_reader reader = dump_reader(host->dump);
+    reader.user = &stall;
+    reader.account = stalled_account;
+    /* The other callbacks are not reached before the cancellation. */
+    braid_request request = host->request;
+    request.prestate = NULL;
+    request.reader = &reader;
+    request.cancel = cancel;
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, cancel_stalled, &stall) == 0);
+    CHECK_EQUAL(host_execute(host, &request), BRAID_CANCELLED);
+    CHECK(pthread_join(thread, NULL) == 0);
+    braid_cancel_free(cancel);
 }

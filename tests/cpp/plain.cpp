@@ -16,6 +16,10 @@ int main(int count, char **names) {
     const auto outcome = executor->execute(*chain, whole(*of), reader, {.check_header = true});
     CHECK(outcome.has_value());
     check(*of, *outcome);
+    const auto refused = executor->execute(
+        *chain, whole(*of), reader, {.commit = [](const braid::Commit &) { return -7; }});
+    CHECK(!refused && refused.error().status == BRAID_COMMIT_REFUSED);
+    CHECK(refused.error().host_code == -7);
     reader.fail_at = 1;
     const auto failed = executor->execute(*chain, whole(*of), reader);
     CHECK(!failed && failed.error().host_code == -42);

@@ -116,6 +116,77 @@ void invalid(const braid::Executor &executor, const braid::Chain &chain, const d
     CHECK(!nothing && nothing.error().status == BRAID_BAD_BLOCK_RLP);
 }
 
+// A reader with the optional callbacks; `broken` says which of them throws.
+struct Batching : Reader<decltype(NEVER)> {
+    int broken;
+    std::size_t prefetched = 0, answered = 0;
+
+    Batching(const dump &from, int which) : Reader(from, NEVER, 0), broken(which) {}
+
+    void prefetch(std::span<const braid::Key> keys) {
+        if (broken == 1) throw std::out_of_range("prefetch");
+        prefetched = keys.size();
+    }
+    std::int32_t read_many(std::span<const braid::Key> keys, std::span<braid::Answer> answers) {
+        if (broken == 2) throw std::out_of_range("read_many");
+        CHECK(keys.size() == prefetched && answers.size() == prefetched);
+        answered = keys.size();
+        if (broken == 3) return -43;
+        return dump_read_many(user(), keys.data(), keys.size(), answers.data());
+    }
+};
+
+void batches(const braid::Executor &executor, const braid::Chain &chain, const dump &of) {
+    static_assert(braid::BatchReader<Batching> && braid::Prefetcher<Batching>);
+    static_assert(!braid::BatchReader<Reader<decltype(NEVER)>>);
+    Batching good(of, 0);
+    auto outcome = executor.execute(chain, whole(of), good);
+    check(of, outcome.value());
+    CHECK(good.answered > 0 && outcome->statistics().batched_reads > 0);
+    for (int broken = 1; broken <= 3; broken++) {
+        Batching bad(of, broken);
+        outcome = executor.execute(chain, whole(of), bad);
+        CHECK(!outcome && outcome.error().status == BRAID_STATE_UNREADABLE);
+        CHECK(broken == 3 ? outcome.error().host_code == -43
+                          : static_cast<bool>(outcome.error().exception));
+    }
+}
+
+// The steps arrive in order; what the callback throws or refuses ends the block, at every step.
+void commits(const braid::Executor &executor, const braid::Chain &chain, const dump &of) {
+    const auto state = prestate(of);
+    std::uint64_t steps = 0, transactions = 0, slots = 0;
+    const auto count = [&](const braid::Commit &commit) -> std::int32_t {
+        steps++;
+        for (const auto &account : braid::accounts(commit)) slots += braid::slots(account).size();
+        if (commit.step == BRAID_STEP_TRANSACTION) CHECK_EQUAL(commit.transaction, transactions++);
+        for (const auto &code : braid::codes(commit)) CHECK(!braid::bytes(code.bytes).empty());
+        return BRAID_OK;
+    };
+    check(of, executor.execute(chain, whole(of), state, {.commit = count}).value());
+    CHECK_EQUAL(transactions, of.transactions_count);
+    CHECK(steps >= transactions && slots > 0);
+    for (std::uint64_t k = 1; k <= steps; k++) {
+        std::uint64_t calls = 0;
+        const auto boom = [&](const braid::Commit &) -> std::int32_t {
+            if (++calls == k) throw std::out_of_range("step");
+            return BRAID_OK;
+        };
+        Reader reader(of, NEVER, 0);
+        auto outcome = executor.execute(chain, whole(of), reader, {.commit = boom});
+        CHECK(!outcome && outcome.error().status == BRAID_COMMIT_REFUSED && calls == k);
+        try {
+            outcome.value();
+            CHECK(false);
+        } catch (const std::out_of_range &error) {
+            CHECK(std::strcmp(error.what(), "step") == 0);
+        }
+        const auto refuse = [](const braid::Commit &) -> std::int32_t { return 9; };
+        outcome = executor.execute(chain, whole(of), state, {.commit = refuse});
+        CHECK(!outcome && outcome.error().host_code == 9 && !outcome.error().exception);
+    }
+}
+
 // A host's own threads share one executor, one state and one chain.
 void pool(const braid::Executor &executor, const braid::Chain &chain, const dump &of) {
     const auto state = prestate(of);
@@ -162,6 +233,8 @@ int main(int count, char **names) {
         throwing(executor, chain, small);
         failing(executor, chain, small);
         limits(executor, chain, small);
+        batches(executor, chain, small);
+        commits(executor, chain, small);
         invalid(executor, chain, small);
         pool(executor, chain, small);
     }

@@ -1,10 +1,11 @@
 //! `dump OUT [RECORDED]`: blocks as flat files for the tests in C and C++.
 //!
 //! Role: write `OUT/synthetic.block` and `OUT/amsterdam.block`, small blocks made here,
-//! `OUT/withdrawal.rlp`, the plain RLP of a block without transactions that needs no parent state,
-//! and for each recorded block in the folder RECORDED `OUT/<number>.block`. What a test expects is
-//! in the file too: the header's results, and a digest of the state changes and logs of stock
-//! sequential execution.
+//! `OUT/deep.block`, whose calls are nested 1024 deep, `OUT/precompiles.block`, which calls the
+//! precompiles that have C code behind them, `OUT/withdrawal.rlp`, the plain RLP of a block without
+//! transactions that needs no parent state, and for each recorded block in the folder RECORDED
+//! `OUT/<number>.block`. What a test expects is in the file too: the header's results, and a digest
+//! of the state changes and logs of stock sequential execution.
 //!
 //! The file is little-endian; `bytes` are a 64-bit length and that many bytes:
 //!
@@ -19,6 +20,8 @@
 //!     u64 n, n times (32 hash, bytes code), sorted,
 //!     u64 n, n times (u64 number, 32 hash), sorted.
 
+#[path = "dump/special.rs"]
+mod special;
 #[path = "dump/synthetic.rs"]
 mod synthetic;
 
@@ -58,6 +61,11 @@ fn dump(out: &Path, recorded: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let (block, state) = synthetic::block(&amsterdam)?;
     let encoded = encode(synthetic::AMSTERDAM, &amsterdam, &block, &state)?;
     fs::write(out.join("amsterdam.block"), encoded)?;
+    let (block, state) = special::deep(&mainnet)?;
+    fs::write(out.join("deep.block"), encode("mainnet", &mainnet, &block, &state)?)?;
+    let (block, state) = special::precompiles(&amsterdam)?;
+    let encoded = encode(synthetic::AMSTERDAM, &amsterdam, &block, &state)?;
+    fs::write(out.join("precompiles.block"), encoded)?;
     fs::write(out.join("withdrawal.rlp"), rlp(&synthetic::without_transactions()?))?;
     let Some(folder) = recorded else { return Ok(()) };
     for file in recorded::files(folder)? {

@@ -15,6 +15,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [PART]             all tests, or one part: rust; models (loom and shuttle on the concurrency
                           protocol, BRAID_SCHEDULES sets how many schedules); c; cpp
   bench c                 what the C ABI costs, on the recorded blocks
+  soak c BLOCKS           executes that many small blocks through C: memory and threads stay
   style                   the mechanical rules: lengths, no unfinished marks, where unsafe may stand
   header [--check]        write include/braid.h from ffi/; with --check, only look if it is stale
   abi                     write include/braid.abi: layout and symbols, to be read before a commit
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         ["test", "c"] => native::c::test(root()),
         ["test", "cpp"] => native::cpp::test(root()),
         ["bench", "c"] => native::c::bench(root()),
+        ["soak", "c", blocks] => native::c::soak(root(), blocks),
         ["style"] => style::check(),
         ["header"] => header::run(root(), false),
         ["header", "--check"] => header::run(root(), true),

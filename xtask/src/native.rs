@@ -8,6 +8,8 @@ pub(crate) mod abi;
 pub(crate) mod c;
 pub(crate) mod cpp;
 pub(crate) mod install;
+mod nulls;
+mod twice;
 
 use std::{
     env,
@@ -91,6 +93,25 @@ pub(crate) fn run(command: &mut Command) -> bool {
     }
 }
 
+/// As [`run`], for a program that itself writes no errors: the library must not either.
+pub(crate) fn silent(command: &mut Command) -> bool {
+    match command.stdin(Stdio::null()).stderr(Stdio::piped()).output() {
+        Ok(done) => {
+            print!("{}", String::from_utf8_lossy(&done.stdout));
+            eprint!("{}", String::from_utf8_lossy(&done.stderr));
+            let passed = done.status.success() && done.stderr.is_empty();
+            if !passed {
+                eprintln!("{command:?}: {}; nothing may be on standard error", done.status);
+            }
+            passed
+        }
+        Err(error) => {
+            eprintln!("{command:?}: {error}");
+            false
+        }
+    }
+}
+
 /// Runs a command and gives what it writes.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let done = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
@@ -151,9 +172,33 @@ impl Prepared {
         files(&self.blocks, "block")
     }
 
+    /// The recorded ones among them, which are named after their numbers.
+    pub(crate) fn recorded(&self) -> Vec<PathBuf> {
+        let numbered = |path: &PathBuf| {
+            let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+            stem.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        self.all().into_iter().filter(numbered).collect()
+    }
+
     /// The small block that is always there.
     pub(crate) fn small(&self) -> PathBuf {
         self.blocks.join("synthetic.block")
+    }
+
+    /// The small block on the latest fork.
+    pub(crate) fn amsterdam(&self) -> PathBuf {
+        self.blocks.join("amsterdam.block")
+    }
+
+    /// The block whose calls are nested 1024 deep.
+    pub(crate) fn deep(&self) -> PathBuf {
+        self.blocks.join("deep.block")
+    }
+
+    /// The block that calls the precompiles with C code behind them.
+    pub(crate) fn precompiles(&self) -> PathBuf {
+        self.blocks.join("precompiles.block")
     }
 
     /// The RLP of a block that needs no parent state.

@@ -40,6 +40,16 @@ fn a_panic_becomes_a_status() {
 }
 
 #[test]
+fn the_library_knows_its_threads() {
+    assert!(!is_ours(), "a host's thread");
+    assert_eq!(outcome(|| if is_ours() { Ok(()) } else { Err(Failure::null("it")) }).0, BRAID_OK);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    assert!(pool.install(is_ours), "a thread that recovers senders");
+    let worker = std::thread::Builder::new().name("braid-1".into()).spawn(is_ours);
+    assert!(worker.expect("a thread").join().expect("no panic"), "a worker");
+}
+
+#[test]
 fn an_error_is_null_on_success() {
     let mut error = ptr::dangling_mut();
     // SAFETY: `error` is a local that is only written.
@@ -80,6 +90,34 @@ fn sizes_are_checked() {
         match read {
             Ok(read) => assert_eq!((read.struct_size, read.value), (size, 5)),
             Err(failure) => assert_eq!(failure.status, BRAID_STRUCT_SIZE),
+        }
+    }
+}
+
+/// A struct that has grown by one field.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct Grown {
+    struct_size: u32,
+    value: u32,
+    later: u64,
+}
+
+// SAFETY: `repr(C)`, integers without padding, the first one the size.
+unsafe impl SizedStruct for Grown {
+    const FIRST: usize = 8;
+}
+
+#[test]
+fn a_struct_of_an_earlier_version_is_filled_with_zeros() {
+    for (size, later) in [(4, None), (8, Some(0)), (9, None), (12, None), (16, Some(7))] {
+        let words: [u64; 2] = [u64::from_ne_bytes([size, 0, 0, 0, 5, 0, 0, 0]), 7];
+        // SAFETY: 16 bytes are readable, which is the largest size above.
+        let read = unsafe { sized::<Grown>(words.as_ptr().cast(), "it") };
+        match (read, later) {
+            (Ok(read), Some(later)) => assert_eq!((read.value, read.later), (5, later)),
+            (Err(failure), None) => assert_eq!(failure.status, BRAID_STRUCT_SIZE),
+            (read, _) => panic!("size {size}: {read:?}"),
         }
     }
 }

@@ -62,10 +62,11 @@ pub(crate) fn block(chain: &Chain) -> Result<(Block, MemoryState), Box<dyn Error
         let balance = U256::from(10).pow(U256::from(18));
         state.insert_account(sender, AccountInfo { balance, ..AccountInfo::default() });
         let to = TxKind::Call(Address::repeat_byte(0xa0 + index as u8));
-        transactions.push(sign(&key, 0, to, 1_000 + index as u64, Bytes::new())?);
-        let second = if index == 2 { TxKind::Create } else { TxKind::Call(counter) };
+        let pay = Call { to, value: 1_000 + index as u64, ..Call::default() };
+        transactions.push(sign(&key, 0, pay)?);
+        let to = if index == 2 { TxKind::Create } else { TxKind::Call(counter) };
         let input = if index == 2 { DEPLOY } else { Bytes::new() };
-        transactions.push(sign(&key, 1, second, 0, input)?);
+        transactions.push(sign(&key, 1, Call { to, input, ..Call::default() })?);
     }
     let at = Header { timestamp: TIME, ..Header::default() };
     if chain.rules(&at).is_prague_active_at_timestamp(TIME) {
@@ -76,7 +77,22 @@ pub(crate) fn block(chain: &Chain) -> Result<(Block, MemoryState), Box<dyn Error
     Ok((finish(chain, transactions, &state)?, state))
 }
 
-fn insert_contract(state: &mut MemoryState, address: Address, code: &Bytes) {
+/// What a transaction does.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) to: TxKind,
+    pub(crate) value: u64,
+    pub(crate) gas: u64,
+    pub(crate) input: Bytes,
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self { to: TxKind::Create, value: 0, gas: 1_000_000, input: Bytes::new() }
+    }
+}
+
+pub(crate) fn insert_contract(state: &mut MemoryState, address: Address, code: &Bytes) {
     let code = decode_code(code.clone());
     let info = AccountInfo { nonce: 1, ..AccountInfo::default() }.with_code(code);
     state.insert_account(address, info);
@@ -88,7 +104,7 @@ pub(crate) fn without_transactions() -> Result<Block, Box<dyn Error>> {
 }
 
 /// Adds a withdrawal, and fills the header by stock execution.
-fn finish(
+pub(crate) fn finish(
     chain: &Chain,
     transactions: Vec<Transaction>,
     state: &MemoryState,
@@ -98,7 +114,7 @@ fn finish(
     let header = Header {
         number: NUMBER,
         timestamp: TIME,
-        gas_limit: 30_000_000,
+        gas_limit: 1 << 40,
         base_fee_per_gas: Some(BASE_FEE),
         beneficiary: Address::repeat_byte(0xbe),
         blob_gas_used: Some(0),
@@ -130,22 +146,20 @@ fn finish(
     Ok(block)
 }
 
-fn sign(
+pub(crate) fn sign(
     key: &SigningKey,
     nonce: u64,
-    to: TxKind,
-    value: u64,
-    input: Bytes,
+    call: Call,
 ) -> Result<Transaction, Box<dyn Error>> {
     let transaction = TxEip1559 {
         chain_id: 1,
         nonce,
-        gas_limit: 1_000_000,
+        gas_limit: call.gas,
         max_fee_per_gas: 2 * u128::from(BASE_FEE),
         max_priority_fee_per_gas: 1,
-        to,
-        value: U256::from(value),
-        input,
+        to: call.to,
+        value: U256::from(call.value),
+        input: call.input,
         ..TxEip1559::default()
     };
     let hash = transaction.signature_hash();

@@ -1,6 +1,8 @@
 //! The tests in C: the header under every standard, recorded blocks, a hostile host, sanitizers.
 
-use super::{Part, Prepared, WARNINGS, abi, files, prepare, run, snippet, workspace};
+use super::{
+    Part, Prepared, WARNINGS, abi, files, nulls, prepare, run, silent, snippet, twice, workspace,
+};
 use std::{fs, path::Path, process::Command};
 
 /// Finds faults of the C code and of what it is given.
@@ -26,16 +28,28 @@ pub(crate) fn test(root: &Path) -> bool {
     let folder = workspace(root);
     part.step("layout and symbols", abi::check(root, &prepared.prefix, &folder, false));
     if let Some(program) = build(root, &prepared, &mut part, "blocks", &[]) {
-        part.step("blocks", run(Command::new(program).args(prepared.all())));
+        part.step("blocks", silent(Command::new(program).args(prepared.all())));
+    }
+    if let Some(program) = build(root, &prepared, &mut part, "blocks", &SANITIZE) {
+        let mut blocks = Command::new(program);
+        blocks.args([prepared.small(), prepared.amsterdam(), prepared.precompiles()]);
+        part.step("blocks under ASan and UBSan", run(&mut blocks));
     }
     if let Some(program) = build(root, &prepared, &mut part, "hostile", &[]) {
-        part.step("hostile host", run(quiet(&mut Command::new(&program), &prepared)));
+        let passed = silent(quiet(&mut Command::new(&program), &prepared));
+        part.step("hostile host, nothing written by the library", passed);
         valgrind(&program, &prepared, &mut part);
     }
     if let Some(program) = build(root, &prepared, &mut part, "hostile", &SANITIZE) {
         let passed = run(quiet(&mut Command::new(program), &prepared));
         part.step("hostile host under ASan and UBSan", passed);
     }
+    null_pointers(root, &prepared, &mut part);
+    if let Some(program) = build(root, &prepared, &mut part, "limits", &[]) {
+        part.step("limits", silent(Command::new(program).arg(prepared.deep())));
+    }
+    soak_of(root, &prepared, &mut part, SOAK);
+    twice::test(root, &prepared, &mut part);
     if let Some(program) = build(root, &prepared, &mut part, "cost", &[]) {
         let mut cost = Command::new(program);
         cost.args(["2", "1"]).arg(prepared.small()).stdout(std::process::Stdio::null());
@@ -43,6 +57,45 @@ pub(crate) fn test(root: &Path) -> bool {
     }
     page(root, &prepared, &mut part);
     part.passed()
+}
+
+/// How many blocks the soak of the tests has.
+const SOAK: &str = "5000";
+
+/// A long soak, on the library of the release profile.
+pub(crate) fn soak(root: &Path, blocks: &str) -> bool {
+    let mut part = Part::new("soak c");
+    let Some(Prepared { blocks: dumps, .. }) = prepare(root, &mut part) else { return false };
+    let prepared = Prepared { prefix: workspace(root).join("release"), blocks: dumps };
+    if part.step("install release", super::install::run(root, &prepared.prefix, true)) {
+        soak_of(root, &prepared, &mut part, blocks);
+    }
+    part.passed()
+}
+
+fn soak_of(root: &Path, prepared: &Prepared, part: &mut Part, blocks: &str) {
+    let Some(program) = build(root, prepared, part, "soak", &[]) else { return };
+    let mut soak = Command::new(program);
+    soak.arg(blocks).arg(prepared.small()).arg(prepared.amsterdam());
+    part.step(&format!("soak of {blocks} blocks"), run(&mut soak));
+}
+
+/// The test that is generated from the header.
+fn null_pointers(root: &Path, prepared: &Prepared, part: &mut Part) {
+    let (source, program) = (workspace(root).join("nulls.c"), workspace(root).join("nulls"));
+    let header = fs::read_to_string(root.join("include/braid.h")).unwrap_or_default();
+    let written = nulls::program(&header)
+        .and_then(|text| fs::write(&source, text).map_err(|error| error.to_string()))
+        .inspect_err(|error| eprintln!("nulls: {error}"));
+    let tests = root.join("tests/c");
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-std=c11", "-g", "-O1"]).args(WARNINGS).args(SANITIZE).arg("-I").arg(&tests);
+    gcc.arg("-I").arg(prepared.prefix.join("include")).arg(&source).arg(tests.join("dump.c"));
+    gcc.arg("-o").arg(&program);
+    prepared.link_static(&mut gcc);
+    let built = written.is_ok() && run(&mut gcc);
+    let passed = built && run(Command::new(&program).arg(prepared.small()));
+    part.step("every pointer NULL, under ASan and UBSan", passed);
 }
 
 /// Measures what the ABI costs, on the recorded blocks and the library of the release profile.
@@ -53,11 +106,15 @@ pub(crate) fn bench(root: &Path) -> bool {
     if !part.step("install release", super::install::run(root, &prepared.prefix, true)) {
         return false;
     }
+    let blocks = prepared.recorded();
+    if blocks.is_empty() {
+        return part.passed();
+    }
     let Some(program) = build(root, &prepared, &mut part, "cost", &["-O2"]) else { return false };
     for threads in ["1", "2"] {
         let mut cost = Command::new(&program);
-        let passed = run(cost.args([threads, "15"]).args(prepared.all()));
-        part.step(&format!("{threads} threads"), passed);
+        let passed = run(cost.args([threads, "15"]).args(&blocks));
+        part.step(&format!("{threads} threads, {} blocks", blocks.len()), passed);
     }
     part.passed()
 }

@@ -92,13 +92,15 @@ fn cmake(root: &Path, prepared: &Prepared) -> bool {
     configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prepared.prefix.display()));
     let mut build = Command::new("cmake");
     build.arg("--build").arg(&folder);
-    let execute = |name: &str| {
-        run(Command::new(folder.join(name)).args(prepared.all()).stdout(Stdio::null()))
+    let execute = |name: &str, first: &[&str]| {
+        let mut command = Command::new(folder.join(name));
+        run(command.args(first).args(prepared.all()).stdout(Stdio::null()))
     };
     run(configure.stdout(Stdio::null()))
         && run(build.stdout(Stdio::null()))
-        && execute("execute")
-        && execute("execute_static")
+        && execute("execute", &[])
+        && execute("execute_static", &[])
+        && execute("pool", &["4"])
 }
 
 /// Builds the example against the shared library, as `pkg-config` says.
