@@ -1,5 +1,6 @@
-//! Tasks of this repository: `cargo xtask test [PART]`, `cargo xtask style`.
+//! Tasks of this repository: `cargo xtask test [PART]`, `style`, `memory`.
 
+mod memory;
 mod style;
 
 use std::{
@@ -7,11 +8,12 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-const USAGE: &str = "usage: cargo xtask test [rust|models] | style
+const USAGE: &str = "usage: cargo xtask test [rust|models] | style | memory [PATH...]
 
   test   all tests; with a part's name, that part alone (parts: rust; models: loom and
          shuttle on the concurrency protocol, BRAID_SCHEDULES sets how many schedules)
-  style  the mechanical rules: lengths, no unfinished marks, where unsafe may stand";
+  style  the mechanical rules: lengths, no unfinished marks, where unsafe may stand
+  memory the peak memory of a replay, parallel against sequential; at most 1.5 times";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         ["test", "rust"] => steps(true, RUST),
         ["test", "models"] => steps(false, MODELS),
         ["style"] => style::check(),
+        ["memory", paths @ ..] => memory::check(paths),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

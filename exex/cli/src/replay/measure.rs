@@ -6,7 +6,7 @@
 
 use super::input::Origin;
 use braid_core::{
-    Engine, ExecuteError, Outcome, StateOutput,
+    Engine, ExecuteError, HostError, Outcome, StateOutput,
     sequential::{execute_bare, execute_stock},
 };
 use braid_shadow::recorded::{RecordedBlock, StateCheck};
@@ -34,6 +34,8 @@ pub struct BlockReport {
     pub executions: u64,
     /// The first difference, if there is one.
     pub difference: Option<String>,
+    /// Why no side could execute the block, where the record lacks something.
+    pub unreadable: Option<String>,
     /// Checks against the header; `None` where the data cannot answer.
     pub checks: Checks,
 }
@@ -83,6 +85,10 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
     };
     // The warm-up is also the oracle.
     let oracle = stock();
+    if let Err(ExecuteError::Host(HostError::Source(error))) = &oracle {
+        report.unreadable = Some(format!("the record is not complete: {error}"));
+        return report;
+    }
     report.difference = difference("bare", &oracle, &bare());
     let mut times: [Vec<u64>; 4] = Default::default();
     let mut last = None;
@@ -95,6 +101,9 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
         report.difference =
             report.difference.take().or_else(|| difference("parallel", &oracle, &outcome));
         last = Some(outcome);
+    }
+    if let Err(error) = &oracle {
+        report.difference.get_or_insert_with(|| format!("rejected on every side: {error}"));
     }
     let [stock_ns, bare_ns, parallel_ns, bare_again_ns] = times.map(median);
     if let Some(Ok(outcome)) = &last {
@@ -146,11 +155,10 @@ fn checks(record: &RecordedBlock, outcome: &Outcome, difference: &mut Option<Str
 fn difference(side: &str, stock: &Execution, other: &Execution) -> Option<String> {
     let (stock, other) = match (stock, other) {
         (Ok(stock), Ok(other)) => (stock, other),
-        (Err(stock), Err(other)) if stock.to_string() == other.to_string() => {
-            return Some(format!("every side fails: {stock}"));
-        }
-        (Err(error), _) => return Some(format!("stock: {error}")),
-        (_, Err(error)) => return Some(format!("{side}: {error}")),
+        (Err(stock), Err(other)) if stock.to_string() == other.to_string() => return None,
+        (Err(stock), Err(other)) => return Some(format!("stock: {stock}; {side}: {other}")),
+        (Err(error), Ok(_)) => return Some(format!("{side} accepts it; stock: {error}")),
+        (Ok(_), Err(error)) => return Some(format!("stock accepts it; {side}: {error}")),
     };
     for (index, (expected, actual)) in stock.receipts.iter().zip(&other.receipts).enumerate() {
         if expected != actual {

@@ -4,11 +4,13 @@ use alloy_primitives::{Address, B256};
 use braid_core::{block::BlockError, chain::ChainError, source::WitnessError};
 use std::{fmt, io, path::PathBuf};
 
-/// A recorded block that could not be read or written: which file, and why.
+/// A recorded block that could not be read or written: which file, which block, and why.
 #[derive(Debug)]
 pub struct RecordedError {
     /// The file, where the block comes from one or goes to one.
     pub file: Option<PathBuf>,
+    /// The block's number, where as much is known.
+    pub block: Option<u64>,
     /// What is wrong.
     pub problem: Problem,
 }
@@ -17,6 +19,9 @@ impl fmt::Display for RecordedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
             write!(f, "{}: ", file.display())?;
+        }
+        if let Some(block) = self.block {
+            write!(f, "block {block}: ")?;
         }
         self.problem.fmt(f)
     }
@@ -30,7 +35,7 @@ impl std::error::Error for RecordedError {
 
 impl From<Problem> for RecordedError {
     fn from(problem: Problem) -> Self {
-        Self { file: None, problem }
+        Self { file: None, block: None, problem }
     }
 }
 
