@@ -6,10 +6,11 @@
 
 use super::input::Origin;
 use braid_core::{
-    Engine, ExecuteError, HostError, Outcome, StateOutput,
+    Engine, ExecuteError, HostError, Outcome, SourceError, StateOutput,
     sequential::{execute_bare, execute_stock},
+    source::Location,
 };
-use braid_shadow::recorded::{RecordedBlock, StateCheck};
+use braid_shadow::recorded::{Prestate, RecordedBlock, StateCheck};
 use revm::database::BundleState;
 use std::time::{Duration, Instant};
 
@@ -86,7 +87,7 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
     // The warm-up is also the oracle.
     let oracle = stock();
     if let Err(ExecuteError::Host(HostError::Source(error))) = &oracle {
-        report.unreadable = Some(format!("the record is not complete: {error}"));
+        report.unreadable = Some(incomplete(record, error));
         return report;
     }
     report.difference = difference("bare", &oracle, &bare());
@@ -111,6 +112,19 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
         report.checks = checks(record, outcome, &mut report.difference);
     }
     BlockReport { stock_ns, bare_ns, parallel_ns, bare_again_ns, ..report }
+}
+
+/// What a record lacks, in words.
+pub(super) fn incomplete(record: &RecordedBlock, error: &SourceError) -> String {
+    let owner = match (error.location, &record.state) {
+        (Location::Code(hash), Prestate::Memory(state)) => {
+            let owners = state.accounts().filter(|(_, info, _)| info.code_hash == hash);
+            owners.map(|(address, ..)| address).min()
+        }
+        _ => None,
+    };
+    let owner = owner.map(|address| format!(" (the code of account {address})"));
+    format!("the record is not complete: {error}{}", owner.unwrap_or_default())
 }
 
 fn timed(side: impl FnOnce() -> Execution) -> (Execution, u64) {

@@ -7,6 +7,7 @@
 use super::{
     Only, ReplayArgs,
     input::files,
+    measure::incomplete,
     report::{Printer, line},
 };
 use crate::exit::Exit;
@@ -87,6 +88,7 @@ fn block(
     let problem = match last {
         Some(Ok(outcome)) => mismatch(record, &outcome),
         Some(Err(ExecuteError::Host(HostError::Source(error)))) => {
+            let error = incomplete(record, &error);
             let error = format!("{origin}: block {}: {error}", record.number());
             Printer::new(args.json).unreadable(&origin, &error);
             return Exit::Unreadable;
