@@ -131,7 +131,7 @@ impl RecordedBlock {
             }
             Ok(serde_json::from_slice(&text)?)
         };
-        let fail = |block, problem| RecordedError { file: Some(path.to_owned()), block, problem };
+        let fail = |block, problem| RecordedError { file: Some(path.into()), block, problem };
         let value: Value = read().map_err(|problem| fail(None, problem))?;
         Self::parse(&value).map_err(|problem| fail(number(&value), problem))
     }
@@ -181,7 +181,7 @@ impl RecordedBlock {
             Err(problem) => {
                 // Nothing more can be done where even this fails.
                 let _ = fs::remove_file(&partial);
-                Err(RecordedError { file: Some(path), block: Some(self.number()), problem })
+                Err(RecordedError { file: Some(path.into()), block: Some(self.number()), problem })
             }
         }
     }
@@ -266,7 +266,7 @@ impl RecordedBlock {
 pub fn files(folder: impl AsRef<Path>) -> Result<Vec<PathBuf>, RecordedError> {
     let folder = folder.as_ref();
     let fail = |error| RecordedError {
-        file: Some(folder.to_owned()),
+        file: Some(folder.into()),
         block: None,
         problem: Problem::File(error),
     };
@@ -299,7 +299,7 @@ fn agree(key: &str, recorded: B256, computed: B256) -> Result<(), Problem> {
     if recorded == computed {
         Ok(())
     } else {
-        Err(Problem::Mismatch { key: key.to_owned(), recorded, computed })
+        Err(Problem::Mismatch { key: key.into(), recorded, computed })
     }
 }
 

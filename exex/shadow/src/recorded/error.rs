@@ -2,13 +2,13 @@
 
 use alloy_primitives::{Address, B256};
 use braid_core::{block::BlockError, chain::ChainError, source::WitnessError};
-use std::{fmt, io, path::PathBuf};
+use std::{fmt, io, path::Path};
 
 /// A recorded block that could not be read or written: which file, which block, and why.
 #[derive(Debug)]
 pub struct RecordedError {
     /// The file, where the block comes from one or goes to one.
-    pub file: Option<PathBuf>,
+    pub file: Option<Box<Path>>,
     /// The block's number, where as much is known.
     pub block: Option<u64>,
     /// What is wrong.
@@ -75,7 +75,7 @@ pub enum Problem {
     #[error("`{key}` is {recorded}, the content gives {computed}")]
     Mismatch {
         /// The key.
-        key: String,
+        key: Box<str>,
         /// The recorded value.
         recorded: B256,
         /// The value computed from the content.
@@ -108,10 +108,16 @@ pub enum Problem {
     Chain(#[from] ChainError),
     /// The execution witness cannot be used.
     #[error("`witness`: {0}")]
-    Witness(#[from] WitnessError),
+    Witness(#[source] Box<WitnessError>),
     /// The block to be written does not belong to a known chain and has no `config`.
     #[error("chain {0} can only be written with its `config`")]
     ConfigNeeded(u64),
+}
+
+impl From<WitnessError> for Problem {
+    fn from(error: WitnessError) -> Self {
+        Self::Witness(Box::new(error))
+    }
 }
 
 /// What is wrong with a transaction of a recorded block.
