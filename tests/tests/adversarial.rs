@@ -7,20 +7,21 @@
 
 mod common;
 
-use alloy_consensus::{
-    Header, SignableTransaction, TxEip7702, TxLegacy,
-    transaction::{Recovered, SignerRecoverable},
-};
-use alloy_eips::{eip7702::Authorization, eip7840::BlobParams};
-use alloy_hardforks::{EthereumHardfork as Fork, ForkCondition};
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
+use alloy_consensus::{Header, TxEip7702, TxLegacy, transaction::Recovered};
+use alloy_hardforks::EthereumHardfork as Fork;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use braid_core::{
-    Block, Chain, Engine, ExecuteError, Optimisations, Options, Outcome, OutputKind, Transaction,
+    Block, Chain, Engine, Optimisations, Options, OutputKind, Transaction,
     sequential::{execute_bare, execute_stock},
     source::{MemoryState, decode_code},
 };
-use common::jittery::Jittery;
-use k256::ecdsa::SigningKey;
+use common::{
+    asm::Code,
+    chains::chain,
+    jittery::Jittery,
+    scene::assert_same,
+    tx::{authorize, sign},
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use revm::{bytecode::opcode as op, state::AccountInfo};
 
@@ -31,13 +32,9 @@ const CONTRACTS: u8 = 4;
 const NAMED: u8 = SENDERS + CONTRACTS + 5;
 const FEE: u128 = 10;
 
-fn key(index: u8) -> SigningKey {
-    SigningKey::from_slice(&[index + 1; 32]).expect("a valid key")
-}
-
 fn named(index: u8) -> Address {
     match index {
-        0..SENDERS => Address::from_public_key(key(index).verifying_key()),
+        0..SENDERS => common::tx::sender(index),
         12 => Address::with_last_byte(4),
         index => Address::repeat_byte(0x30 + index),
     }
@@ -45,33 +42,6 @@ fn named(index: u8) -> Address {
 
 fn beneficiary() -> Address {
     named(11)
-}
-
-/// A tiny assembler.
-#[derive(Default)]
-struct Code(Vec<u8>);
-
-impl Code {
-    fn op(&mut self, code: u8) -> &mut Self {
-        self.0.push(code);
-        self
-    }
-
-    fn push(&mut self, value: u8) -> &mut Self {
-        self.0.extend([op::PUSH1, value]);
-        self
-    }
-
-    fn address(&mut self, address: Address) -> &mut Self {
-        self.0.push(op::PUSH20);
-        self.0.extend(address);
-        self
-    }
-
-    /// Stores the top of the stack.
-    fn store(&mut self, slot: u8) -> &mut Self {
-        self.push(slot).op(op::SSTORE)
-    }
 }
 
 /// A contract of a few random steps.
@@ -152,18 +122,6 @@ fn state(rng: &mut StdRng) -> MemoryState {
     state
 }
 
-fn sign<T: SignableTransaction<Signature>>(tx: T, sender: u8) -> Recovered<Transaction>
-where
-    Transaction: From<alloy_consensus::Signed<T>>,
-{
-    let (signature, recovery) =
-        key(sender).sign_prehash_recoverable(tx.signature_hash().as_slice()).expect("a signature");
-    let signed = tx.into_signed((signature, recovery).into());
-    let transaction = Transaction::from(signed);
-    let signer = transaction.recover_signer().expect("our own signature");
-    Recovered::new_unchecked(transaction, signer)
-}
-
 fn transaction(rng: &mut StdRng, nonces: &mut [u64], delegations: bool) -> Recovered<Transaction> {
     let sender = rng.random_range(0..SENDERS);
     let nonce = &mut nonces[sender as usize];
@@ -175,15 +133,10 @@ fn transaction(rng: &mut StdRng, nonces: &mut [u64], delegations: bool) -> Recov
     let gas_limit = 300_000;
     if delegations && rng.random_range(0..6) == 0 {
         let authority = rng.random_range(0..SENDERS);
-        let authorization = Authorization {
-            chain_id: U256::from(1),
-            address: named(rng.random_range(SENDERS..SENDERS + CONTRACTS + 1)),
-            nonce: nonces[authority as usize] + rng.random_range(0..2),
-        };
-        let (signature, recovery) = key(authority)
-            .sign_prehash_recoverable(authorization.signature_hash().as_slice())
-            .expect("a signature");
+        let delegate = named(rng.random_range(SENDERS..SENDERS + CONTRACTS + 1));
+        let nonce = nonces[authority as usize] + rng.random_range(0..2);
         nonces[authority as usize] += 1;
+        let authorization = authorize(authority, delegate, nonce);
         return sign(
             TxEip7702 {
                 chain_id: 1,
@@ -193,7 +146,7 @@ fn transaction(rng: &mut StdRng, nonces: &mut [u64], delegations: bool) -> Recov
                 max_priority_fee_per_gas: rng.random_range(0..3),
                 to: target,
                 value,
-                authorization_list: vec![authorization.into_signed((signature, recovery).into())],
+                authorization_list: vec![authorization],
                 ..TxEip7702::default()
             },
             sender,
@@ -207,36 +160,6 @@ fn transaction(rng: &mut StdRng, nonces: &mut [u64], delegations: bool) -> Recov
         TxLegacy { chain_id: None, nonce: claimed, gas_price, gas_limit, to, value, input },
         sender,
     )
-}
-
-fn chain(fork: Fork) -> Chain {
-    let known = [
-        Fork::Frontier,
-        Fork::Homestead,
-        Fork::Tangerine,
-        Fork::SpuriousDragon,
-        Fork::Byzantium,
-        Fork::Constantinople,
-        Fork::Petersburg,
-        Fork::Istanbul,
-        Fork::Berlin,
-        Fork::London,
-    ];
-    let by_block = known.into_iter().take_while(|known| *known <= fork);
-    let mut forks: Vec<_> = by_block.map(|fork| (fork, ForkCondition::Block(0))).collect();
-    if fork > Fork::London {
-        let condition = ForkCondition::TTD {
-            activation_block_number: 0,
-            fork_block: None,
-            total_difficulty: U256::ZERO,
-        };
-        forks.push((Fork::Paris, condition));
-    }
-    let by_time = [Fork::Shanghai, Fork::Cancun, Fork::Prague];
-    let by_time = by_time.into_iter().take_while(|known| *known <= fork);
-    forks.extend(by_time.map(|fork| (fork, ForkCondition::Timestamp(0))));
-    let blobs = if fork >= Fork::Prague { vec![(0, BlobParams::prague())] } else { Vec::new() };
-    Chain::custom(1, forks, blobs, None)
 }
 
 fn block(rng: &mut StdRng, state: &MemoryState, prague: bool) -> Block {
@@ -261,16 +184,6 @@ fn block(rng: &mut StdRng, state: &MemoryState, prague: bool) -> Block {
     };
     let transactions = (0..count).map(|_| transaction(rng, &mut nonces, prague)).collect();
     Block { header, transactions, ..Block::default() }
-}
-
-type Execution = Result<Outcome, ExecuteError>;
-
-fn assert_same(what: &str, stock: &Execution, other: &Execution) {
-    match (stock, other) {
-        (Ok(stock), Ok(other)) => common::assert_same(what, stock, other),
-        (Err(stock), Err(other)) => assert_eq!(stock.to_string(), other.to_string(), "{what}"),
-        (stock, other) => panic!("{what}: stock {stock:?}, other {other:?}"),
-    }
 }
 
 struct Engines {

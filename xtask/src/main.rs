@@ -1,6 +1,7 @@
 //! Tasks of this repository: `cargo xtask test [PART]`, `cargo xtask header`, `cargo xtask style`.
 
 mod header;
+mod memory;
 mod native;
 mod style;
 
@@ -16,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                           protocol, BRAID_SCHEDULES sets how many schedules); c; cpp
   bench c                 what the C ABI costs, on the recorded blocks
   soak c BLOCKS           executes that many small blocks through C: memory and threads stay
+  memory [PATH...]        the peak memory of a replay, parallel against sequential: at most 1.5 times
   style                   the mechanical rules: lengths, no unfinished marks, where unsafe may stand
   header [--check]        write include/braid.h from ffi/; with --check, only look if it is stale
   abi                     write include/braid.abi: layout and symbols, to be read before a commit
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["header", "--check"] => header::run(root(), true),
         ["abi"] => abi(),
         ["install", "--prefix", prefix] => native::install::run(root(), Path::new(prefix), true),
+        ["memory", paths @ ..] => memory::check(paths),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// What the help says about them.
+pub const EXIT_CODES: &str = "Exit codes: 0 fine, 1 a mismatch was found, 2 wrong usage, \
+    3 an input could not be read (the others still run)";
+
 /// How a command ended. The order is that of precedence: the greater one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Exit {

@@ -129,9 +129,11 @@ impl RecordedBlock {
             if text.len() as u64 > limit {
                 return Err(Problem::TooLarge { limit });
             }
-            Self::parse(&serde_json::from_slice(&text)?)
+            Ok(serde_json::from_slice(&text)?)
         };
-        read().map_err(|problem| RecordedError { file: Some(path.to_owned()), problem })
+        let fail = |block, problem| RecordedError { file: Some(path.into()), block, problem };
+        let value: Value = read().map_err(|problem| fail(None, problem))?;
+        Self::parse(&value).map_err(|problem| fail(number(&value), problem))
     }
 
     /// Reads the JSON text of a recorded block.
@@ -139,8 +141,7 @@ impl RecordedBlock {
     /// # Errors
     /// As for [`Self::read`], without a file.
     pub fn from_json(text: &[u8]) -> Result<Self, RecordedError> {
-        let value = serde_json::from_slice(text).map_err(Problem::from)?;
-        Ok(Self::parse(&value)?)
+        Self::from_value(&serde_json::from_slice(text).map_err(Problem::from)?)
     }
 
     /// Reads the JSON of a recorded block.
@@ -148,7 +149,8 @@ impl RecordedBlock {
     /// # Errors
     /// As for [`Self::read`], without a file.
     pub fn from_value(value: &Value) -> Result<Self, RecordedError> {
-        Ok(Self::parse(value)?)
+        let fail = |problem| RecordedError { file: None, block: number(value), problem };
+        Self::parse(value).map_err(fail)
     }
 
     /// The JSON of this record.
@@ -179,7 +181,7 @@ impl RecordedBlock {
             Err(problem) => {
                 // Nothing more can be done where even this fails.
                 let _ = fs::remove_file(&partial);
-                Err(RecordedError { file: Some(path), problem })
+                Err(RecordedError { file: Some(path.into()), block: Some(self.number()), problem })
             }
         }
     }
@@ -263,8 +265,11 @@ impl RecordedBlock {
 /// [`RecordedError`] where the folder cannot be listed.
 pub fn files(folder: impl AsRef<Path>) -> Result<Vec<PathBuf>, RecordedError> {
     let folder = folder.as_ref();
-    let fail =
-        |error| RecordedError { file: Some(folder.to_owned()), problem: Problem::File(error) };
+    let fail = |error| RecordedError {
+        file: Some(folder.into()),
+        block: None,
+        problem: Problem::File(error),
+    };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
@@ -284,11 +289,17 @@ fn emit_header(from: &Header) -> Value {
     Value::Object(map)
 }
 
+/// The number of a block that may be wrong otherwise, for error messages.
+fn number(document: &Value) -> Option<u64> {
+    let document = Fields::new(document, "").ok()?;
+    document.object("block").ok()??.optional("number").ok()?
+}
+
 fn agree(key: &str, recorded: B256, computed: B256) -> Result<(), Problem> {
     if recorded == computed {
         Ok(())
     } else {
-        Err(Problem::Mismatch { key: key.to_owned(), recorded, computed })
+        Err(Problem::Mismatch { key: key.into(), recorded, computed })
     }
 }
 

@@ -174,8 +174,13 @@ fn sample() -> Option<Value> {
 }
 
 fn refused(value: &Value) -> Problem {
-    let RecordedError { file, problem } = RecordedBlock::from_value(value).unwrap_err();
-    assert_eq!(file, None);
+    let error = RecordedBlock::from_value(value).unwrap_err();
+    assert_eq!(error.file, None);
+    if let Some(number) = value.pointer("/block/number").and_then(Value::as_str) {
+        let block = u64::from_str_radix(&number[2..], 16).unwrap();
+        assert!(error.to_string().starts_with(&format!("block {block}: ")), "{error}");
+    }
+    let RecordedError { problem, .. } = error;
     problem
 }
 
@@ -246,7 +251,7 @@ fn contradictions_are_refused() {
     };
     let zeros = json!(alloy_primitives::B256::ZERO);
     let key = |problem| match problem {
-        Problem::Mismatch { key, .. } => key,
+        Problem::Mismatch { key, .. } => key.into_string(),
         other => panic!("{other}"),
     };
     assert_eq!(key(with("/block/hash", &|hash| *hash = zeros.clone())), "block.hash");

@@ -2,7 +2,12 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod asm;
+pub mod chains;
 pub mod jittery;
+pub mod late;
+pub mod scene;
+pub mod tx;
 
 use alloy_primitives::Address;
 use braid_core::{Outcome, StateOutput};

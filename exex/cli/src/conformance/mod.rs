@@ -12,7 +12,7 @@ pub mod input;
 pub mod network;
 mod report;
 
-use crate::exit::Exit;
+use crate::exit::{EXIT_CODES, Exit};
 use braid_core::{Engine, Options};
 use case::{Case, File};
 use chain::Executor;
@@ -32,6 +32,7 @@ const READ_AHEAD: usize = 16;
 
 /// Arguments of `braid test`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct TestArgs {
     /// Blockchain tests: `.json` files, `.tar.zst` archives, folders of both.
     #[arg(required = true)]

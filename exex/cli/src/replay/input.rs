@@ -124,8 +124,8 @@ pub(super) fn load(
     records
 }
 
-/// The files that a path stands for.
-fn files(path: &Path, printer: &Printer, exit: &mut Exit) -> Vec<PathBuf> {
+/// The files that a path stands for; a folder that holds none is reported.
+pub(super) fn files(path: &Path, printer: &Printer, exit: &mut Exit) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }

@@ -6,10 +6,11 @@
 
 use super::input::Origin;
 use braid_core::{
-    Engine, ExecuteError, Outcome, StateOutput,
+    Engine, ExecuteError, HostError, Outcome, SourceError, StateOutput,
     sequential::{execute_bare, execute_stock},
+    source::Location,
 };
-use braid_shadow::recorded::{RecordedBlock, StateCheck};
+use braid_shadow::recorded::{Prestate, RecordedBlock, StateCheck};
 use revm::database::BundleState;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub struct BlockReport {
     pub executions: u64,
     /// The first difference, if there is one.
     pub difference: Option<String>,
+    /// Why no side could execute the block, where the record lacks something.
+    pub unreadable: Option<String>,
     /// Checks against the header; `None` where the data cannot answer.
     pub checks: Checks,
 }
@@ -83,6 +86,10 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
     };
     // The warm-up is also the oracle.
     let oracle = stock();
+    if let Err(ExecuteError::Host(HostError::Source(error))) = &oracle {
+        report.unreadable = Some(incomplete(record, error));
+        return report;
+    }
     report.difference = difference("bare", &oracle, &bare());
     let mut times: [Vec<u64>; 4] = Default::default();
     let mut last = None;
@@ -96,12 +103,28 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
             report.difference.take().or_else(|| difference("parallel", &oracle, &outcome));
         last = Some(outcome);
     }
+    if let Err(error) = &oracle {
+        report.difference.get_or_insert_with(|| format!("rejected on every side: {error}"));
+    }
     let [stock_ns, bare_ns, parallel_ns, bare_again_ns] = times.map(median);
     if let Some(Ok(outcome)) = &last {
         report.executions = outcome.statistics.executions;
         report.checks = checks(record, outcome, &mut report.difference);
     }
     BlockReport { stock_ns, bare_ns, parallel_ns, bare_again_ns, ..report }
+}
+
+/// What a record lacks, in words.
+pub(super) fn incomplete(record: &RecordedBlock, error: &SourceError) -> String {
+    let owner = match (error.location, &record.state) {
+        (Location::Code(hash), Prestate::Memory(state)) => {
+            let owners = state.accounts().filter(|(_, info, _)| info.code_hash == hash);
+            owners.map(|(address, ..)| address).min()
+        }
+        _ => None,
+    };
+    let owner = owner.map(|address| format!(" (the code of account {address})"));
+    format!("the record is not complete: {error}{}", owner.unwrap_or_default())
 }
 
 fn timed(side: impl FnOnce() -> Execution) -> (Execution, u64) {
@@ -146,11 +169,10 @@ fn checks(record: &RecordedBlock, outcome: &Outcome, difference: &mut Option<Str
 fn difference(side: &str, stock: &Execution, other: &Execution) -> Option<String> {
     let (stock, other) = match (stock, other) {
         (Ok(stock), Ok(other)) => (stock, other),
-        (Err(stock), Err(other)) if stock.to_string() == other.to_string() => {
-            return Some(format!("every side fails: {stock}"));
-        }
-        (Err(error), _) => return Some(format!("stock: {error}")),
-        (_, Err(error)) => return Some(format!("{side}: {error}")),
+        (Err(stock), Err(other)) if stock.to_string() == other.to_string() => return None,
+        (Err(stock), Err(other)) => return Some(format!("stock: {stock}; {side}: {other}")),
+        (Err(error), Ok(_)) => return Some(format!("{side} accepts it; stock: {error}")),
+        (Ok(_), Err(error)) => return Some(format!("stock accepts it; {side}: {error}")),
     };
     for (index, (expected, actual)) in stock.receipts.iter().zip(&other.receipts).enumerate() {
         if expected != actual {

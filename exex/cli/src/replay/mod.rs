@@ -2,13 +2,15 @@
 //!
 //! Role: get the blocks ([`mod@input`]), measure and compare each ([`mod@measure`]), check it
 //! against its header, report it ([`mod@report`]). Results go to standard output, progress to
-//! standard error.
+//! standard error. With `--only` one side runs alone ([`mod@only`]), so that its memory can be
+//! told.
 
 pub mod input;
 pub mod measure;
+pub mod only;
 pub mod report;
 
-use crate::exit::Exit;
+use crate::exit::{EXIT_CODES, Exit};
 use braid_core::{Engine, Optimisations, Options, OutputKind};
 use braid_shadow::recorded::RecordedBlock;
 use clap::{Args, ValueEnum};
@@ -40,8 +42,20 @@ pub enum Without {
     PaymentRuns,
 }
 
+/// One side alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Only {
+    /// alloy-evm's block executor over revm's `State`.
+    Stock,
+    /// The fastest sequential execution.
+    Bare,
+    /// The parallel engine.
+    Parallel,
+}
+
 /// Arguments of `braid replay`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct ReplayArgs {
     /// Recorded blocks: files, or folders of `*.json.zst`. Without any, a built-in workload is
     /// generated.
@@ -61,6 +75,9 @@ pub struct ReplayArgs {
     /// Turns an optimisation off, to measure what it gives.
     #[arg(long, value_enum, value_name = "OPTIMISATION")]
     pub without: Vec<Without>,
+    /// Runs one side alone, block after block, and reports the peak of the process's memory.
+    #[arg(long, value_enum, value_name = "SIDE")]
+    pub only: Option<Only>,
     /// One JSON object a line instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -99,17 +116,28 @@ impl ReplayArgs {
 
 /// Runs the command. Everything that goes wrong is reported; the result is the exit code.
 pub fn run(args: &ReplayArgs) -> Exit {
+    if let Some(side) = args.only {
+        return only::run(args, side);
+    }
     let printer = Printer::new(args.json);
     let mut exit = Exit::Fine;
     let records = input::load(args, &printer, &mut exit);
     let options = args.options();
     let engine = Engine::new(options.clone());
     let progress = progress(&records);
-    printer.header();
+    if !records.is_empty() {
+        printer.header();
+    }
     let mut reports: Vec<BlockReport> = Vec::with_capacity(records.len());
     for (origin, record) in &records {
         let report = measure(&engine, record, args.rounds as usize);
         progress.inc(record.block.header.gas_used);
+        if let Some(reason) = &report.unreadable {
+            let error = format!("{origin}: block {}: {reason}", report.number);
+            progress.suspend(|| printer.unreadable(origin, &error));
+            exit = exit.max(Exit::Unreadable);
+            continue;
+        }
         progress.suspend(|| printer.block(origin, &report));
         let matched = report.matched();
         reports.push(report);

@@ -88,7 +88,7 @@ impl Summary {
             stock: Ratios::new(reports, |report| report.stock_ns),
             bare: Ratios::new(reports, |report| report.bare_ns),
             executions_per_tx: ratio(executions, txs as u64),
-            noise: (ratio(again, bare_ns) - 1.0).abs(),
+            noise: if bare_ns == 0 { 0.0 } else { (ratio(again, bare_ns) - 1.0).abs() },
             machine_check,
         }
     }
@@ -172,7 +172,7 @@ impl Printer {
             ));
         }
         if let Some(difference) = &report.difference {
-            eprintln!("{origin}, block {}: {difference}", report.number);
+            eprintln!("{origin}: block {}: {difference}", report.number);
             eprintln!("  again: braid replay --forced {}", origin.arguments());
         }
     }
@@ -189,6 +189,9 @@ impl Printer {
     pub fn summary(&self, summary: &Summary) {
         if self.json {
             return line(summary.json());
+        }
+        if summary.blocks == 0 {
+            return line("no block was replayed");
         }
         let Summary { stock, bare, .. } = summary;
         line(format_args!(
@@ -245,7 +248,7 @@ fn block_json(report: &BlockReport) -> Value {
 }
 
 /// One line of standard output. Nobody reading any more is no error.
-fn line(text: impl Display) {
+pub(super) fn line(text: impl Display) {
     let mut out = io::stdout().lock();
     let _closed = writeln!(out, "{text}");
 }

@@ -2,13 +2,15 @@
 
 use alloy_primitives::{Address, B256};
 use braid_core::{block::BlockError, chain::ChainError, source::WitnessError};
-use std::{fmt, io, path::PathBuf};
+use std::{fmt, io, path::Path};
 
-/// A recorded block that could not be read or written: which file, and why.
+/// A recorded block that could not be read or written: which file, which block, and why.
 #[derive(Debug)]
 pub struct RecordedError {
     /// The file, where the block comes from one or goes to one.
-    pub file: Option<PathBuf>,
+    pub file: Option<Box<Path>>,
+    /// The block's number, where as much is known.
+    pub block: Option<u64>,
     /// What is wrong.
     pub problem: Problem,
 }
@@ -17,6 +19,9 @@ impl fmt::Display for RecordedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
             write!(f, "{}: ", file.display())?;
+        }
+        if let Some(block) = self.block {
+            write!(f, "block {block}: ")?;
         }
         self.problem.fmt(f)
     }
@@ -30,7 +35,7 @@ impl std::error::Error for RecordedError {
 
 impl From<Problem> for RecordedError {
     fn from(problem: Problem) -> Self {
-        Self { file: None, problem }
+        Self { file: None, block: None, problem }
     }
 }
 
@@ -70,7 +75,7 @@ pub enum Problem {
     #[error("`{key}` is {recorded}, the content gives {computed}")]
     Mismatch {
         /// The key.
-        key: String,
+        key: Box<str>,
         /// The recorded value.
         recorded: B256,
         /// The value computed from the content.
@@ -103,10 +108,16 @@ pub enum Problem {
     Chain(#[from] ChainError),
     /// The execution witness cannot be used.
     #[error("`witness`: {0}")]
-    Witness(#[from] WitnessError),
+    Witness(#[source] Box<WitnessError>),
     /// The block to be written does not belong to a known chain and has no `config`.
     #[error("chain {0} can only be written with its `config`")]
     ConfigNeeded(u64),
+}
+
+impl From<WitnessError> for Problem {
+    fn from(error: WitnessError) -> Self {
+        Self::Witness(Box::new(error))
+    }
 }
 
 /// What is wrong with a transaction of a recorded block.

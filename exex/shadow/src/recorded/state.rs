@@ -125,7 +125,7 @@ fn parse_witness(
     if let (Some(recorded), Some(computed)) = (recorded, proved)
         && recorded != computed
     {
-        return Err(Problem::Mismatch { key: "parentStateRoot".to_owned(), recorded, computed });
+        return Err(Problem::Mismatch { key: "parentStateRoot".into(), recorded, computed });
     }
     let mut state = match proved.or(recorded) {
         Some(root) => WitnessState::new(nodes, codes, root)?,
@@ -151,7 +151,11 @@ fn parse_accounts(accounts: &Fields<'_>) -> Result<MemoryState, Problem> {
         if let (Some(recorded), Some(computed)) = (recorded, computed)
             && recorded != computed
         {
-            return Err(Problem::Mismatch { key: from.path("codeHash"), recorded, computed });
+            return Err(Problem::Mismatch {
+                key: from.path("codeHash").into(),
+                recorded,
+                computed,
+            });
         }
         let info = AccountInfo {
             balance: from.optional("balance")?.unwrap_or_default(),
