@@ -23,7 +23,11 @@ func (p *Processor) both(
 	geth func() (*core.ProcessResult, error),
 ) (*core.ProcessResult, error) {
 	copied := statedb.Copy()
-	from := newRecorder(newStateReader(p.bc, block, statedb.Reader()))
+	reader := statedb.Reader()
+	if p.lie != nil {
+		reader = p.lie(reader)
+	}
+	from := newRecorder(newStateReader(p.bc, block, reader))
 	run, failed := p.execute(ctx, block, from)
 	expected, err := geth()
 	if failed != nil && !errors.Is(failed, braid.ErrInvalidBlock) {

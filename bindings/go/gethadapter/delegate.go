@@ -30,7 +30,8 @@ const (
 	BinaryTrie Reason = "binary trie"
 	// PreByzantium: receipts have a state root after each transaction.
 	PreByzantium Reason = "before Byzantium"
-	// ForkUnsupported: Amsterdam or later, where geth wants more than a result holds.
+	// ForkUnsupported: Amsterdam or later, where geth wants more than a result holds; Constantinople
+	// without Petersburg, whose gas of storage (EIP-1283) revm does not know.
 	ForkUnsupported Reason = "fork"
 	// UnknownChain: braid refuses the chain's config.
 	UnknownChain Reason = "chain config"
@@ -62,7 +63,8 @@ func (p *Processor) delegates(block *types.Block, statedb *state.StateDB, cfg vm
 		return BinaryTrie
 	case !p.config.IsByzantium(number):
 		return PreByzantium
-	case p.config.IsAmsterdam(number, time) || p.config.IsUBT(number, time):
+	case p.config.IsAmsterdam(number, time) || p.config.IsUBT(number, time),
+		p.config.IsConstantinople(number) && !p.config.IsPetersburg(number):
 		return ForkUnsupported
 	case p.bc.GetHeader(block.ParentHash(), block.NumberU64()-1) == nil:
 		return NoParent

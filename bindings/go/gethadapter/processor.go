@@ -54,6 +54,8 @@ type Processor struct {
 	rules    *braid.Chain
 	unknown  error
 	counters counters
+	// lie, in tests, changes what braid reads beside geth.
+	lie func(state.Reader) state.Reader
 }
 
 // Install makes a processor and puts it in the place of geth's. It must be called before blocks are
