@@ -38,6 +38,9 @@ type Options struct {
 	Threads int
 	// Forced speculates on every block, however small. For tests.
 	Forced bool
+	// Executor is used in place of an own one with Threads and Forced; the host closes it. Several
+	// chains may share it.
+	Executor *braid.Executor
 	// Folder is where [Shadow] and [Verify] record a block with a difference, for `braid replay`;
 	// empty: nowhere.
 	Folder string
@@ -77,9 +80,12 @@ func New(bc *core.BlockChain, options Options) (*Processor, error) {
 	if options.Mode < Off || options.Mode > Verify {
 		return nil, fmt.Errorf("gethadapter: unknown mode %d", options.Mode)
 	}
-	executor, err := braid.NewExecutor(braid.Options{
-		Threads: options.Threads, Forced: options.Forced,
-	})
+	executor, err := options.Executor, error(nil)
+	if executor == nil {
+		executor, err = braid.NewExecutor(braid.Options{
+			Threads: options.Threads, Forced: options.Forced,
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +98,7 @@ func New(bc *core.BlockChain, options Options) (*Processor, error) {
 	}
 	text, err := json.Marshal(p.config)
 	if err != nil {
-		executor.Close()
+		p.Close()
 		return nil, fmt.Errorf("gethadapter: chain config: %w", err)
 	}
 	if p.rules, p.unknown = braid.ChainFromConfig(text); p.unknown != nil {
@@ -101,9 +107,12 @@ func New(bc *core.BlockChain, options Options) (*Processor, error) {
 	return p, nil
 }
 
-// Close ends braid's threads. Blocks that come later are executed by geth.
+// Close ends braid's threads, unless the host gave the executor. Blocks that come later are executed
+// by geth.
 func (p *Processor) Close() {
-	p.executor.Close()
+	if p.options.Executor == nil {
+		p.executor.Close()
+	}
 	if p.rules != nil {
 		p.rules.Close()
 	}
