@@ -128,6 +128,9 @@ func (c *conformance) compare(of *fixtures.Case, executor *braid.Executor) {
 		c.t.Errorf("%s: %s: %v (by geth alone: %d blocks)", of.File, of.Name, err,
 			off.Delegated[ModeOff])
 	}
+	if on.Delegated[BraidFailed] > 0 {
+		c.t.Logf("braid gave no verdict: %s: %s: %v", of.File, of.Name, on.Failure)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total.Processed += on.Processed

@@ -113,12 +113,15 @@ type Counters struct {
 	Delegated map[Reason]uint64
 	// Differences between braid and geth, in [Shadow] and [Verify].
 	Differences uint64
+	// Failure is why braid gave no verdict the last time; nil where it always did.
+	Failure error
 }
 
 type counters struct {
 	processed, differences atomic.Uint64
 	mu                     sync.Mutex
 	delegated              map[Reason]uint64
+	failure                error
 }
 
 func (c *counters) delegate(reason Reason) {
@@ -130,6 +133,13 @@ func (c *counters) delegate(reason Reason) {
 	c.delegated[reason]++
 }
 
+func (c *counters) fail(err error) {
+	c.delegate(BraidFailed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failure = err
+}
+
 // Counters gives a copy of the counters.
 func (p *Processor) Counters() Counters {
 	p.counters.mu.Lock()
@@ -138,5 +148,6 @@ func (p *Processor) Counters() Counters {
 		Processed:   p.counters.processed.Load(),
 		Delegated:   maps.Clone(p.counters.delegated),
 		Differences: p.counters.differences.Load(),
+		Failure:     p.counters.failure,
 	}
 }

@@ -153,7 +153,7 @@ func (p *Processor) Process(
 
 // failed reports that braid gave no verdict.
 func (p *Processor) failed(block *types.Block, err error) {
-	p.counters.delegate(BraidFailed)
+	p.counters.fail(err)
 	log.Warn("Braid failed; geth executes the block", "number", block.Number(), "err", err)
 }
 

@@ -17,7 +17,9 @@ var (
 	depositAddress = common.HexToAddress("0x7070000000000000000000000000000000000005")
 	grinder        = common.HexToAddress("0x7070000000000000000000000000000000000006")
 	oldMortal      = common.HexToAddress("0x7070000000000000000000000000000000000007")
-	emptyAddress   = common.HexToAddress("0x7070000000000000000000000000000000000008")
+	// Forwarder calls what it is told to call, and stores whether that succeeded.
+	Forwarder    = common.HexToAddress("0x7070000000000000000000000000000000000009")
+	emptyAddress = common.HexToAddress("0x7070000000000000000000000000000000000008")
 )
 
 // assemble joins instructions, bytes, and numbers, which are pushed.
@@ -146,6 +148,16 @@ func grinderCode() []byte {
 	return body(prefix, prefix+len(loop))
 }
 
+// forwarderCode calls the account in word 0 with all data from word 2 on, and stores whether it
+// succeeded in the slot that word 1 names.
+func forwarderCode() []byte {
+	return assemble(
+		64, vm.CALLDATASIZE, vm.SUB, vm.DUP1, 64, 0, vm.CALLDATACOPY,
+		256, 0, vm.DUP3, 0, 0, 0, vm.CALLDATALOAD, vm.GAS, vm.CALL,
+		32, vm.CALLDATALOAD, vm.SSTORE, vm.STOP,
+	)
+}
+
 // words are 32-byte words, one after the other.
 func words(values ...common.Hash) []byte {
 	var data []byte
@@ -170,6 +182,7 @@ func contracts() types.GenesisAlloc {
 		observer:       {Code: observerCode()},
 		depositAddress: {Code: depositCode()},
 		grinder:        {Code: grinderCode()},
+		Forwarder:      {Code: forwarderCode()},
 		oldMortal:      {Code: mortalCode(), Storage: slots, Balance: bigEther(1)},
 	}
 }

@@ -158,19 +158,31 @@ func Heavy(fork Fork, count int, seed int64) *Chain {
 	})
 }
 
-// Small makes a chain of small blocks, for soaks.
-func Small(fork Fork, count int, seed int64) *Chain {
-	g := newGenerator(fork, seed)
-	return g.chain(fork, count, func(int) {
-		for range 3 {
-			g.token()
-			g.swap()
-		}
-	})
-}
-
 // Empty makes a chain of blocks without transactions.
 func Empty(fork Fork, count int) *Chain {
 	g := newGenerator(fork, 0)
 	return g.chain(fork, count, func(int) {})
+}
+
+// Call is a call of [Forwarder].
+type Call struct {
+	// To is what is called, with Input as data.
+	To    common.Address
+	Input []byte
+	// Succeeds is what the slot of the call must say.
+	Succeeds bool
+}
+
+// Slot is where the result of a call is stored.
+func Slot(call int) common.Hash { return number(uint64(call)) }
+
+// Calls makes a chain of one block with these calls.
+func Calls(fork Fork, calls []Call) *Chain {
+	g := newGenerator(fork, 0)
+	return g.chain(fork, 1, func(int) {
+		for i, call := range calls {
+			data := append(words(common.BytesToHash(call.To[:]), Slot(i)), call.Input...)
+			g.sendFrom(i, &Forwarder, 0, 1_000_000, data)
+		}
+	})
 }
