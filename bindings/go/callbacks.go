@@ -56,7 +56,9 @@ func (c *call) caught(answer *C.int32_t) {
 func callOf(user C.uintptr_t) *call { return cgo.Handle(user).Value().(*call) }
 
 //export braidGoAccount
-func braidGoAccount(user C.uintptr_t, address *C.braid_address, to *C.braid_account) (answer C.int32_t) {
+func braidGoAccount(
+	user C.uintptr_t, address *C.braid_address, to *C.braid_account,
+) (answer C.int32_t) {
 	c := callOf(user)
 	defer c.caught(&answer)
 	account, exists, err := c.reader.Account(*(*Address)(unsafe.Pointer(address)))
@@ -71,7 +73,9 @@ func braidGoAccount(user C.uintptr_t, address *C.braid_address, to *C.braid_acco
 }
 
 //export braidGoStorage
-func braidGoStorage(user C.uintptr_t, address *C.braid_address, key, to *C.braid_u256) (answer C.int32_t) {
+func braidGoStorage(
+	user C.uintptr_t, address *C.braid_address, key, to *C.braid_u256,
+) (answer C.int32_t) {
 	c := callOf(user)
 	defer c.caught(&answer)
 	of, slot := *(*Address)(unsafe.Pointer(address)), *(*Hash)(unsafe.Pointer(key))

@@ -73,7 +73,8 @@ func TestMistakes(t *testing.T) {
 	for name, spoil := range spoil {
 		bad := *good
 		spoil(&bad)
-		if _, err := executor.Execute(context.Background(), &bad); !errors.Is(err, braid.ErrCaller) {
+		_, err := executor.Execute(context.Background(), &bad)
+		if !errors.Is(err, braid.ErrCaller) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -81,7 +82,8 @@ func TestMistakes(t *testing.T) {
 		t.Error(err)
 	}
 	for _, threads := range []int{-1, 1025} {
-		if _, err := braid.NewExecutor(braid.Options{Threads: threads}); !errors.Is(err, braid.ErrCaller) {
+		_, err := braid.NewExecutor(braid.Options{Threads: threads})
+		if !errors.Is(err, braid.ErrCaller) {
 			t.Errorf("%d threads: %v", threads, err)
 		}
 	}
@@ -99,7 +101,8 @@ func TestTruncatedBlocks(t *testing.T) {
 	whole := block.Whole().RLP
 	for length := 1; length < len(whole); length++ {
 		with.Block = &braid.Block{RLP: whole[:length]}
-		if _, err := executor.Execute(context.Background(), with); !errors.Is(err, braid.ErrDecode) {
+		_, err := executor.Execute(context.Background(), with)
+		if !errors.Is(err, braid.ErrDecode) {
 			t.Fatalf("%d bytes: %v", length, err)
 		}
 	}
@@ -110,14 +113,16 @@ func TestInvalidBlock(t *testing.T) {
 	executor, with := newExecutor(t, 2), request(t, block)
 	// The first transaction twice: the second has a nonce that is used up.
 	with.Block = block.Parts()
-	with.Block.Transactions = append([][]byte{with.Block.Transactions[0]}, with.Block.Transactions...)
-	with.Block.Senders = append([]braid.Address{with.Block.Senders[0]}, with.Block.Senders...)
+	good := with.Block
+	with.Block.Transactions = append([][]byte{good.Transactions[0]}, good.Transactions...)
+	with.Block.Senders = append([]braid.Address{good.Senders[0]}, good.Senders...)
 	_, err := executor.Execute(context.Background(), with)
 	var invalid *braid.BlockInvalidError
 	if !errors.Is(err, braid.ErrInvalidBlock) || !errors.As(err, &invalid) || invalid.TxIndex != 1 {
 		t.Fatal(err)
 	}
-	for _, other := range []error{braid.ErrCaller, braid.ErrDecode, braid.ErrHost, braid.ErrInternal} {
+	others := []error{braid.ErrCaller, braid.ErrDecode, braid.ErrHost, braid.ErrInternal}
+	for _, other := range others {
 		if errors.Is(err, other) {
 			t.Fatalf("%v is also %v", err, other)
 		}

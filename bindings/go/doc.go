@@ -3,8 +3,8 @@
 //
 // Actors: an [Executor] owns the threads and may be shared; a [Chain] holds the rules; the parent
 // state is either a [Reader], which the executor's threads call at the same time, or a [Prestate],
-// which holds all of it and calls nothing back; [Executor.Execute] gives a [Result] whose values are
-// copies and outlive every handle.
+// which holds all of it and calls nothing back; [Executor.Execute] gives a [Result] whose values
+// are copies and outlive every handle.
 //
 // Invariants:
 //   - Only an error for which errors.Is(err, ErrInvalidBlock) holds says that a block is invalid.

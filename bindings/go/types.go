@@ -63,8 +63,8 @@ type Block struct {
 	RLP []byte
 	// HeaderRLP is the header.
 	HeaderRLP []byte
-	// Transactions are as in EIP-2718: type and payload, or the RLP of a legacy transaction; without
-	// blob sidecar.
+	// Transactions are as in EIP-2718: type and payload, or the RLP of a legacy transaction;
+	// without blob sidecar.
 	Transactions [][]byte
 	// OmmersRLP is the list of ommer headers; nil where there are none.
 	OmmersRLP []byte
@@ -148,8 +148,8 @@ type AccountChange struct {
 	Before Account
 	// After is all zeros where the account does not exist.
 	After Account
-	// Slots are the changed slots with their values after the block, sorted by key; with Wiped every
-	// slot that is not zero.
+	// Slots are the changed slots with their values after the block, sorted by key; with Wiped
+	// every slot that is not zero.
 	Slots []Slot
 }
 

@@ -43,7 +43,7 @@ func newChanges(result *braid.Result, from state.Reader, cancun bool) (*changes,
 			}
 			stored := origin != nil && origin.Root != types.EmptyRootHash
 			if stored && cancun {
-				return nil, fmt.Errorf("gethadapter: account %x loses its storage after Cancun", c.Address)
+				return nil, fmt.Errorf("gethadapter: account %x: storage lost on Cancun", c.Address)
 			}
 			if c.Destroyed || stored {
 				all.wiped = append(all.wiped, common.Address(c.Address))

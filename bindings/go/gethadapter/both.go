@@ -77,7 +77,8 @@ func compareResults(braid, geth *core.ProcessResult) error {
 	}
 	for i := range braid.Receipts {
 		if !sameReceipt(braid.Receipts[i], geth.Receipts[i]) {
-			return fmt.Errorf("receipt %d: braid: %+v, geth: %+v", i, braid.Receipts[i], geth.Receipts[i])
+			left, right := braid.Receipts[i], geth.Receipts[i]
+			return fmt.Errorf("receipt %d: braid: %+v, geth: %+v", i, left, right)
 		}
 	}
 	return nil

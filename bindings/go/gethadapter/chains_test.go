@@ -126,7 +126,8 @@ func TestWithPrefetcherAndPathScheme(t *testing.T) {
 func TestConcurrentProcess(t *testing.T) {
 	forks := chains.Forks()
 	chain := chains.Generate(forks[len(forks)-2], 8, 5)
-	bc, p := newChain(t, chain, quiet().WithArchive(true), Options{Mode: On, Threads: 2, Forced: true})
+	options := Options{Mode: On, Threads: 2, Forced: true}
+	bc, p := newChain(t, chain, quiet().WithArchive(true), options)
 	insert(t, bc, chain.Blocks)
 	var group sync.WaitGroup
 	for range 4 {

@@ -90,8 +90,9 @@ func (c *conformance) run(archive string, stride uint64) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.t.Logf("%d of %d cases (%d files are Git LFS pointers); %d of an unknown network, %d that geth "+
-		"alone fails, %d that fail with braid; blocks: %d by braid, delegated: %v", c.cases.Load(),
+	c.t.Logf("%d of %d cases (%d files are Git LFS pointers); %d of an unknown network, %d that "+
+		"geth alone fails, %d that fail with braid; blocks: %d by braid, delegated: %v",
+		c.cases.Load(),
 		counts.Cases, counts.Pointers, c.unknown.Load(), c.gethFails.Load(), c.failures.Load(),
 		c.total.Processed, c.total.Delegated)
 	if c.total.Processed == 0 {
@@ -165,7 +166,7 @@ func runCase(of *fixtures.Case, config *params.ChainConfig, options Options) (Co
 	for i := range of.Blocks {
 		err := importBlock(bc, of.Blocks[i].RLP)
 		if valid := of.Blocks[i].Valid(); valid != (err == nil) {
-			return p.Counters(), fmt.Errorf("block %d: valid: %v, import: %w", i, valid, err)
+			return p.Counters(), fmt.Errorf("block %d: valid: %v, import: %v", i, valid, err)
 		}
 	}
 	if hash := bc.CurrentBlock().Hash(); hash != common.Hash(of.LastBlock) {

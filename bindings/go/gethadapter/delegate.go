@@ -30,8 +30,8 @@ const (
 	BinaryTrie Reason = "binary trie"
 	// PreByzantium: receipts have a state root after each transaction.
 	PreByzantium Reason = "before Byzantium"
-	// ForkUnsupported: Amsterdam or later, where geth wants more than a result holds; Constantinople
-	// without Petersburg, whose gas of storage (EIP-1283) revm does not know.
+	// ForkUnsupported: Amsterdam or later, where geth wants more than a result holds;
+	// Constantinople without Petersburg, whose gas of storage (EIP-1283) revm does not know.
 	ForkUnsupported Reason = "fork"
 	// UnknownChain: braid refuses the chain's config.
 	UnknownChain Reason = "chain config"

@@ -148,7 +148,8 @@ func TestDelegationOfClique(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if reason := p.delegates(types.NewBlockWithHeader(header), statedb, vm.Config{}); reason != UnknownEngine {
+	block := types.NewBlockWithHeader(header)
+	if reason := p.delegates(block, statedb, vm.Config{}); reason != UnknownEngine {
 		t.Errorf("reason %q", reason)
 	}
 }
@@ -171,7 +172,8 @@ func (r failingReader) Account(address common.Address) (*types.StateAccount, err
 // A failure of braid is no verdict: geth executes the block on an untouched state.
 func TestFallback(t *testing.T) {
 	chain := latest(8)
-	bc, p := newChain(t, chain, quiet().WithArchive(true), Options{Mode: On, Threads: 2, Forced: true})
+	options := Options{Mode: On, Threads: 2, Forced: true}
+	bc, p := newChain(t, chain, quiet().WithArchive(true), options)
 	insert(t, bc, chain.Blocks)
 	block := chain.Blocks[1]
 	p.executor.Close()
@@ -186,7 +188,8 @@ func TestFallback(t *testing.T) {
 // An unreadable state makes braid fail with the reader's own error, and no block invalid by braid.
 func TestUnreadableState(t *testing.T) {
 	chain := latest(9)
-	bc, p := newChain(t, chain, quiet().WithArchive(true), Options{Mode: On, Threads: 2, Forced: true})
+	options := Options{Mode: On, Threads: 2, Forced: true}
+	bc, p := newChain(t, chain, quiet().WithArchive(true), options)
 	insert(t, bc, chain.Blocks)
 	block := chain.Blocks[1]
 	statedb, err := parentState(bc, block)
@@ -195,7 +198,8 @@ func TestUnreadableState(t *testing.T) {
 	}
 	reader := failingReader{statedb.Reader(), params.HistoryStorageAddress}
 	_, err = p.execute(context.Background(), block, newStateReader(bc, block, reader))
-	if !errors.Is(err, errDisk) || !errors.Is(err, braid.ErrHost) || errors.Is(err, braid.ErrInvalidBlock) {
+	if !errors.Is(err, errDisk) || !errors.Is(err, braid.ErrHost) ||
+		errors.Is(err, braid.ErrInvalidBlock) {
 		t.Fatal(err)
 	}
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/ethereum/go-ethereum/crypto/kzg4844"
 )
 
-// One program with geth's KZG code, which is C with the build tag ckzg, and with braid's: geth makes
-// and checks a proof, and both execute blocks that check it again and add points of BLS12-381.
+// One program with geth's KZG code, which is C with the build tag ckzg, and with braid's: geth
+// makes and checks a proof, and both execute blocks that check it again and add points of
+// BLS12-381.
 func TestCryptographyOfBothInOneProgram(t *testing.T) {
 	if err := kzg4844.UseCKZG(true); err != nil {
 		t.Logf("geth's KZG code is Go: %v", err)
@@ -65,8 +66,9 @@ func TestCryptographyOfBothInOneProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, call := range calls {
-			if have := statedb.GetState(chains.Forwarder, chains.Slot(i)) != (common.Hash{}); have != call.Succeeds {
-				t.Errorf("call %d succeeded: %v", i, have)
+			stored := statedb.GetState(chains.Forwarder, chains.Slot(i))
+			if (stored != common.Hash{}) != call.Succeeds {
+				t.Errorf("call %d: %v", i, stored)
 			}
 		}
 	}

@@ -107,8 +107,8 @@ func New(bc *core.BlockChain, options Options) (*Processor, error) {
 	return p, nil
 }
 
-// Close ends braid's threads, unless the host gave the executor. Blocks that come later are executed
-// by geth.
+// Close ends braid's threads, unless the host gave the executor. Blocks that come later are
+// executed by geth.
 func (p *Processor) Close() {
 	if p.options.Executor == nil {
 		p.executor.Close()
@@ -162,7 +162,8 @@ func invalid(block *types.Block, err error) error {
 	var verdict *braid.BlockInvalidError
 	if errors.As(err, &verdict) {
 		if i := verdict.TxIndex; i >= 0 && i < len(block.Transactions()) {
-			return fmt.Errorf("could not apply tx %d [%v]: %w", i, block.Transactions()[i].Hash(), err)
+			hash := block.Transactions()[i].Hash()
+			return fmt.Errorf("could not apply tx %d [%v]: %w", i, hash, err)
 		}
 	}
 	return err
@@ -175,7 +176,9 @@ type executed struct {
 }
 
 // execute runs a block with braid and prepares its changes. It touches no StateDB.
-func (p *Processor) execute(ctx context.Context, block *types.Block, from source) (*executed, error) {
+func (p *Processor) execute(
+	ctx context.Context, block *types.Block, from source,
+) (*executed, error) {
 	encoded, senders, err := p.encode(block)
 	if err != nil {
 		return nil, err

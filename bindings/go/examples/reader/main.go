@@ -1,5 +1,5 @@
-// Command reader executes a block of mainnet, given as RLP, on a state that is a map, and prints what
-// the block changes.
+// Command reader executes a block of mainnet, given as RLP, on a state that is a map, and prints
+// what the block changes.
 //
 //	reader BLOCK.rlp [ADDRESS=BALANCE_IN_WEI...]
 //
@@ -19,8 +19,8 @@ import (
 	braid "github.com/braid-evm/braid/bindings/go"
 )
 
-// balances is a state of accounts without code. Nothing changes it, so that braid's threads may read
-// it at the same time.
+// balances is a state of accounts without code. Nothing changes it, so that braid's threads may
+// read it at the same time.
 type balances map[braid.Address]braid.Account
 
 // Account implements braid.Reader.

@@ -1,5 +1,5 @@
-// Package dump reads the blocks that `cargo run -p braid-tests --example dump` writes, feeds them to
-// braid, and compares the result with what the header and sequential execution say.
+// Package dump reads the blocks that `cargo run -p braid-tests --example dump` writes, feeds them
+// to braid, and compares the result with what the header and sequential execution say.
 //
 // The format is described in tests/examples/dump.rs. A [Dump] never changes after [Read], and so
 // may be read by several threads at once, as braid does.
@@ -155,7 +155,8 @@ func (d *Dump) Prestate() (*braid.Prestate, error) {
 		for key, value := range of.slots {
 			slots = append(slots, braid.Slot{Key: key, Value: value})
 		}
-		err = errors.Join(err, state.SetAccount(address, of.account), state.SetStorage(address, slots))
+		err = errors.Join(err, state.SetAccount(address, of.account))
+		err = errors.Join(err, state.SetStorage(address, slots))
 	}
 	for hash, code := range d.codes {
 		computed, failed := state.AddCode(code)

@@ -1,8 +1,9 @@
 // Command bench compares geth's own processor with braid on the same chain of heavy blocks.
 //
 // Three chains import each block one after the other in one process: one with geth's processor, one
-// with braid's, and one with geth's again, which gives the noise floor. What is compared is the time
-// in Process alone, and that of the whole import. Each block's time is the median over the rounds.
+// with braid's, and one with geth's again, which gives the noise floor. What is compared is the
+// time in Process alone, and that of the whole import. Each block's time is the median over the
+// rounds.
 package main
 
 import (

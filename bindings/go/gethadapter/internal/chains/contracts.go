@@ -109,12 +109,13 @@ func mortalAddress(salt common.Hash) common.Address {
 	return create2(factoryAddress, salt, mortalInit())
 }
 
-// observerCode stores what it sees of the block: the beneficiary's balance, and the parent's hash or,
-// where word 0 is odd, one too far back; geth's chain maker knows no others.
+// observerCode stores what it sees of the block: the beneficiary's balance, and the parent's hash
+// or, where word 0 is odd, one too far back; geth's chain maker knows no others.
 func observerCode() []byte {
 	return assemble(
 		vm.COINBASE, vm.BALANCE, vm.CALLER, vm.SSTORE,
-		0, vm.CALLDATALOAD, 1, vm.AND, 299, vm.MUL, 1, vm.ADD, vm.NUMBER, vm.SUB, vm.BLOCKHASH, vm.NUMBER, vm.SSTORE, vm.STOP,
+		0, vm.CALLDATALOAD, 1, vm.AND, 299, vm.MUL, 1, vm.ADD, vm.NUMBER, vm.SUB, vm.BLOCKHASH,
+		vm.NUMBER, vm.SSTORE, vm.STOP,
 	)
 }
 

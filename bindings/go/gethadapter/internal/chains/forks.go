@@ -27,8 +27,8 @@ type Fork struct {
 }
 
 var names = []string{
-	"Byzantium", "Constantinople", "Petersburg", "Istanbul", "Berlin", "London", "Paris", "Shanghai",
-	"Cancun", "Prague", "Osaka",
+	"Byzantium", "Constantinople", "Petersburg", "Istanbul", "Berlin", "London", "Paris",
+	"Shanghai", "Cancun", "Prague", "Osaka",
 }
 
 // Forks are all forks from Byzantium to Osaka, and a chain through the last four of them.
@@ -57,8 +57,8 @@ func config(last int, at func(int) uint64) *params.ChainConfig {
 		Ethash:                 new(params.EthashConfig),
 	}
 	byBlock := []**big.Int{
-		&c.ConstantinopleBlock, &c.PetersburgBlock, &c.IstanbulBlock, &c.BerlinBlock, &c.LondonBlock,
-		&c.TerminalTotalDifficulty,
+		&c.ConstantinopleBlock, &c.PetersburgBlock, &c.IstanbulBlock, &c.BerlinBlock,
+		&c.LondonBlock, &c.TerminalTotalDifficulty,
 	}
 	byTime := []**uint64{&c.ShanghaiTime, &c.CancunTime, &c.PragueTime, &c.OsakaTime}
 	for i := 1; i <= last; i++ {

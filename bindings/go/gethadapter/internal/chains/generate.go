@@ -58,10 +58,12 @@ func (g *generator) genesis() *core.Genesis {
 		alloc[params.BeaconRootsAddress] = types.Account{Nonce: 1, Code: params.BeaconRootsCode}
 	}
 	if g.config.PragueTime != nil {
-		alloc[params.HistoryStorageAddress] = types.Account{Nonce: 1, Code: params.HistoryStorageCode}
-		alloc[params.WithdrawalQueueAddress] = types.Account{Nonce: 1, Code: params.WithdrawalQueueCode}
-		alloc[params.ConsolidationQueueAddress] = types.Account{
-			Nonce: 1, Code: params.ConsolidationQueueCode,
+		for address, code := range map[common.Address][]byte{
+			params.HistoryStorageAddress:     params.HistoryStorageCode,
+			params.WithdrawalQueueAddress:    params.WithdrawalQueueCode,
+			params.ConsolidationQueueAddress: params.ConsolidationQueueCode,
+		} {
+			alloc[address] = types.Account{Nonce: 1, Code: code}
 		}
 	}
 	difficulty := big.NewInt(131072)

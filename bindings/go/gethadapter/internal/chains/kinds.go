@@ -13,7 +13,8 @@ import (
 func (g *generator) kinds() []func() {
 	block, time := g.block.Number(), g.block.Timestamp()
 	kinds := []func(){
-		g.transfer, g.transfer, g.token, g.token, g.swap, g.create, g.observe, g.mortal, g.old, g.poor,
+		g.transfer, g.transfer, g.token, g.token, g.swap, g.create, g.observe, g.mortal, g.old,
+		g.poor,
 	}
 	if g.config.IsConstantinople(block) {
 		kinds = append(kinds, g.factory, g.factory)
