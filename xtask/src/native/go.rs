@@ -11,7 +11,7 @@ use std::{
 };
 
 const LONG: [(&str, &str); 3] = [
-    ("BRAID_CHAIN_BLOCKS", "420"),
+    ("BRAID_CHAIN_BLOCKS", "470"),
     ("BRAID_CONFORMANCE_STRIDE", "1"),
     ("BRAID_SOAK_BLOCKS", "100000"),
 ];

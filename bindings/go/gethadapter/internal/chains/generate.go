@@ -16,6 +16,9 @@ import (
 // accountsCount is how many accounts send transactions.
 const accountsCount = 24
 
+// maxBlobs is how many blobs a block may have under Cancun's limit.
+const maxBlobs = 6
+
 // Chain is a generated chain.
 type Chain struct {
 	Fork
@@ -30,9 +33,11 @@ type Chain struct {
 // generator makes the transactions of one chain.
 type generator struct {
 	*rand.Rand
-	config    *params.ChainConfig
-	keys      []*ecdsa.PrivateKey
-	block     *core.BlockGen
+	config *params.ChainConfig
+	keys   []*ecdsa.PrivateKey
+	block  *core.BlockGen
+	// blobs are those of the block so far.
+	blobs     int
 	addresses []common.Address
 }
 
@@ -89,7 +94,7 @@ func (g *generator) chain(fork Fork, count int, fill func(int)) *Chain {
 	chain := &Chain{Fork: fork, Genesis: g.genesis()}
 	_, chain.Blocks, chain.Receipts = core.GenerateChainWithGenesis(
 		chain.Genesis, fork.Engine(), count, func(i int, block *core.BlockGen) {
-			g.block = block
+			g.block, g.blobs = block, 0
 			beneficiary := common.Address{0xc0, byte(g.Intn(3))}
 			if i%7 == 3 {
 				// It sends transactions too.
@@ -151,7 +156,7 @@ func (g *generator) sendFrom(from int, to *common.Address, value int64, gas uint
 	var inner types.TxData
 	if g.config.IsLondon(g.block.Number()) {
 		fee := g.block.BaseFee()
-		price = new(big.Int).Add(fee, big.NewInt(int64(g.Intn(1000))))
+		price = new(big.Int).Add(fee, big.NewInt(int64(100+g.Intn(1000))))
 		inner = &types.DynamicFeeTx{
 			ChainID: g.config.ChainID, Nonce: nonce, GasTipCap: big.NewInt(int64(g.Intn(100))),
 			GasFeeCap: price, Gas: gas, To: to, Value: big.NewInt(value), Data: data,
