@@ -163,7 +163,7 @@ fn page(root: &Path, go: &Toolchain, prepared: &Prepared, part: &mut Part) {
         && fs::write(
             folder.join("go.mod"),
             format!(
-                "module embed\n\ngo 1.24.0\n\n\
+                "module example.org/page\n\ngo 1.24.0\n\n\
                  require github.com/braid-evm/braid/bindings/go v0.0.0\n\n\
                  replace github.com/braid-evm/braid/bindings/go => {}\n",
                 go.bindings.display()
