@@ -5,6 +5,7 @@ package braid_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -126,5 +127,40 @@ func TestForgottenHandles(t *testing.T) {
 			t.Fatal(err)
 		}
 		runtime.GC()
+	}
+}
+
+// grow makes the stack grow in each of its calls.
+func grow(depth int, then func()) {
+	var frame [512]byte
+	if depth == 0 {
+		then()
+	} else {
+		grow(depth-1, then)
+	}
+	runtime.KeepAlive(&frame)
+}
+
+// The arrays of a block without transactions are empty; Go's stacks may grow at any point of their
+// decoding, and then look at every pointer.
+func TestEmptyResult(t *testing.T) {
+	rlp, err := os.ReadFile(filepath.Join(folder(t), "withdrawal.rlp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, executor := small(t), newExecutor(t, 1)
+	with := &braid.Request{Chain: chainOf(t, block), Block: &braid.Block{RLP: rlp}, Reader: block}
+	for depth := range 40 {
+		done := make(chan error)
+		go grow(depth, func() {
+			result, err := executor.Execute(context.Background(), with)
+			if err == nil && (len(result.Receipts) > 0 || len(result.Accounts) == 0) {
+				err = fmt.Errorf("%d receipts, %d accounts", len(result.Receipts), len(result.Accounts))
+			}
+			done <- err
+		})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 	}
 }

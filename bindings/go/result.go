@@ -27,42 +27,52 @@ func decode(view *C.braid_result_view) (*Result, error) {
 		RequestsHash:    hashOf(view.requests_hash),
 		Receipts:        receipts(view),
 		Accounts:        accounts(view),
-		ReceiptsRLP:     bytesOf(view.receipts_rlp),
-		AccessListRLP:   bytesOf(view.access_list_rlp),
+		ReceiptsRLP:     bytesOf(&view.receipts_rlp),
+		AccessListRLP:   bytesOf(&view.access_list_rlp),
 		Statistics:      statistics(view.statistics),
 	}
 	if view.flags&C.BRAID_HAS_REQUESTS != 0 {
 		result.Requests = make([][]byte, 0, view.requests_count)
 	}
-	for _, request := range unsafe.Slice(view.requests, view.requests_count) {
-		result.Requests = append(result.Requests, bytesOf(request))
+	requests := items(&view.requests, view.requests_count)
+	for i := range requests {
+		result.Requests = append(result.Requests, bytesOf(&requests[i]))
 	}
-	for _, code := range unsafe.Slice(view.codes, view.codes_count) {
-		result.Codes = append(result.Codes, Code{hashOf(code.hash), bytesOf(code.bytes)})
+	codes := items(&view.codes, view.codes_count)
+	for i := range codes {
+		result.Codes = append(result.Codes, Code{hashOf(codes[i].hash), bytesOf(&codes[i].bytes)})
 	}
 	return result, nil
 }
 
 func hashOf(hash C.braid_hash) Hash { return *(*Hash)(unsafe.Pointer(&hash)) }
 
-// borrowed is valid as long as the view is.
-func borrowed(bytes C.braid_bytes) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(bytes.ptr)), bytes.len)
+// items are those of an array of a view, valid as long as the view is. The pointer of an empty array
+// may be any number, and a number that is no pointer, seen on a stack, ends a Go program: so it is
+// not even loaded then.
+func items[T any](first **T, count C.uint64_t) []T {
+	if count == 0 {
+		return nil
+	}
+	return unsafe.Slice(*first, count)
 }
 
 // bytesOf copies; nil where there is nothing.
-func bytesOf(bytes C.braid_bytes) []byte {
-	if bytes.len == 0 {
-		return nil
-	}
+func bytesOf(bytes *C.braid_bytes) []byte {
 	return slices.Clone(borrowed(bytes))
+}
+
+// borrowed is valid as long as the view is.
+func borrowed(bytes *C.braid_bytes) []byte {
+	return items((**byte)(unsafe.Pointer(&bytes.ptr)), bytes.len)
 }
 
 func receipts(view *C.braid_result_view) []Receipt {
 	all := logs(view)
 	receipts := make([]Receipt, 0, view.receipts_count)
-	for i := range unsafe.Slice(view.receipts, view.receipts_count) {
-		from := &unsafe.Slice(view.receipts, view.receipts_count)[i]
+	each := items(&view.receipts, view.receipts_count)
+	for i := range each {
+		from := &each[i]
 		count := int(from.logs_count)
 		receipts = append(receipts, Receipt{
 			Type:              uint8(from.transaction_type),
@@ -79,7 +89,7 @@ func receipts(view *C.braid_result_view) []Receipt {
 
 // logs are those of all receipts, one receipt after the other.
 func logs(view *C.braid_result_view) []Log {
-	from := unsafe.Slice(view.logs, view.logs_count)
+	from := items(&view.logs, view.logs_count)
 	var topicsCount, dataLength int
 	for i := range from {
 		topicsCount += int(from[i].topics_count)
@@ -89,9 +99,9 @@ func logs(view *C.braid_result_view) []Log {
 	logs := make([]Log, len(from))
 	for i := range from {
 		firstTopic, firstByte := len(topics), len(data)
-		first := (*Hash)(unsafe.Pointer(from[i].topics))
-		topics = append(topics, unsafe.Slice(first, from[i].topics_count)...)
-		data = append(data, borrowed(from[i].data)...)
+		first := (**Hash)(unsafe.Pointer(&from[i].topics))
+		topics = append(topics, items(first, C.uint64_t(from[i].topics_count))...)
+		data = append(data, borrowed(&from[i].data)...)
 		logs[i] = Log{
 			Address: *(*Address)(unsafe.Pointer(&from[i].address)),
 			Topics:  topics[firstTopic:len(topics):len(topics)],
@@ -102,8 +112,8 @@ func logs(view *C.braid_result_view) []Log {
 }
 
 func accounts(view *C.braid_result_view) []AccountChange {
-	all := slices.Clone(unsafe.Slice((*Slot)(unsafe.Pointer(view.slots)), view.slots_count))
-	from := unsafe.Slice(view.accounts, view.accounts_count)
+	all := slices.Clone(items((**Slot)(unsafe.Pointer(&view.slots)), view.slots_count))
+	from := items(&view.accounts, view.accounts_count)
 	changes := make([]AccountChange, len(from))
 	for i := range from {
 		count := int(from[i].slots_count)
