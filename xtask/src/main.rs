@@ -14,8 +14,10 @@ use std::{
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [PART]             all tests, or one part: rust; models (loom and shuttle on the concurrency
-                          protocol, BRAID_SCHEDULES sets how many schedules); c; cpp
+                          protocol, BRAID_SCHEDULES sets how many schedules); c; cpp; go
+  test go --long          the same with all chains, published tests and soaks in full
   bench c                 what the C ABI costs, on the recorded blocks
+  bench go                geth's own processor against braid, on generated chains
   soak c BLOCKS           executes that many small blocks through C: memory and threads stay
   memory [PATH...]        the peak memory of a replay, parallel against sequential: at most 1.5 times
   style                   the mechanical rules: lengths, no unfinished marks, where unsafe may stand
@@ -32,6 +34,9 @@ fn main() -> ExitCode {
         ["test", "models"] => steps(false, MODELS),
         ["test", "c"] => native::c::test(root()),
         ["test", "cpp"] => native::cpp::test(root()),
+        ["test", "go"] => native::go::test(root(), false),
+        ["test", "go", "--long"] => native::go::test(root(), true),
+        ["bench", "go"] => native::go::bench(root()),
         ["bench", "c"] => native::c::bench(root()),
         ["soak", "c", blocks] => native::c::soak(root(), blocks),
         ["style"] => style::check(),
@@ -83,6 +88,7 @@ fn test() -> bool {
         ("models", steps(false, MODELS)),
         ("c", native::c::test(root())),
         ("cpp", native::cpp::test(root())),
+        ("go", native::go::test(root(), false)),
     ];
     for (part, passed) in parts {
         println!("== {part}: {}", if passed { "passed" } else { "FAILED" });

@@ -1,4 +1,4 @@
-//! The parts of the tests that need a C or C++ toolchain, and what they share.
+//! The parts of the tests that need a C, C++ or Go toolchain, and what they share.
 //!
 //! Where a tool is missing a step is reported as SKIPPED with the reason; in continuous integration
 //! (`CI` is set) that is a failure, so that no check is lost in silence. Data that are not part of
@@ -7,6 +7,7 @@
 pub(crate) mod abi;
 pub(crate) mod c;
 pub(crate) mod cpp;
+pub(crate) mod go;
 pub(crate) mod install;
 mod nulls;
 mod twice;
@@ -74,7 +75,13 @@ impl Part {
 
 fn is_there(tool: &str) -> bool {
     let mut command = Command::new(tool);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    match tool {
+        "go" => command.arg("version"),
+        // It knows no version; without a file to read it formats nothing.
+        "gofmt" => &mut command,
+        _ => command.arg("--version"),
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 

@@ -1,0 +1,3 @@
+module github.com/braid-evm/braid/bindings/go
+
+go 1.24.0

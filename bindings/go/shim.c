@@ -1,0 +1,40 @@
+//go:build cgo && !braid_stub
+
+#include "_cgo_export.h"
+#include "shim.h"
+
+/* `user` is the number of a handle, never a pointer into Go's memory. */
+
+static int32_t account(void *user, const braid_address *address, braid_account *to) {
+    return braidGoAccount((uintptr_t)user, (braid_address *)address, to);
+}
+
+static int32_t storage(void *user, const braid_address *address, const braid_u256 *key,
+                       braid_u256 *to) {
+    return braidGoStorage((uintptr_t)user, (braid_address *)address, (braid_u256 *)key, to);
+}
+
+static int32_t code(void *user, const braid_hash *hash, braid_code_sink *sink) {
+    return braidGoCode((uintptr_t)user, (braid_hash *)hash, sink);
+}
+
+static int32_t block_hash(void *user, uint64_t number, braid_hash *to) {
+    return braidGoBlockHash((uintptr_t)user, number, to);
+}
+
+int32_t braid_go_execute(const braid_executor *executor, const braid_request *request,
+                         uintptr_t user, uint32_t reader_flags, braid_result **out,
+                         braid_error **error) {
+    braid_request with = *request;
+    braid_reader reader = {
+        .struct_size = sizeof reader,
+        .flags = reader_flags,
+        .user = (void *)user,
+        .account = account,
+        .storage = storage,
+        .code = code,
+        .block_hash = block_hash,
+    };
+    if (user != 0) with.reader = &reader;
+    return braid_execute(executor, &with, out, error);
+}

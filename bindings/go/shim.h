@@ -1,0 +1,12 @@
+/* What Go cannot say: a table of callbacks with the ABI's types. */
+#ifndef BRAID_GO_SHIM_H
+#define BRAID_GO_SHIM_H
+
+#include <braid.h>
+
+/* braid_execute; where `user` is not 0 with a reader whose callbacks are Go's. */
+int32_t braid_go_execute(const braid_executor *executor, const braid_request *request,
+                         uintptr_t user, uint32_t reader_flags, braid_result **out,
+                         braid_error **error);
+
+#endif
