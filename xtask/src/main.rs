@@ -19,7 +19,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench c                 what the C ABI costs, on the recorded blocks
   bench go                geth's own processor against braid, on generated chains
   soak c BLOCKS           executes that many small blocks through C: memory and threads stay
-  memory [PATH...]        the peak memory of a replay, parallel against sequential: at most 1.5 times
+  memory [PATH...]        peak memory of a replay, parallel against sequential: at most 1.5 times
   style                   the mechanical rules: lengths, no unfinished marks, where unsafe may stand
   header [--check]        write include/braid.h from ffi/; with --check, only look if it is stale
   abi                     write include/braid.abi: layout and symbols, to be read before a commit

@@ -32,11 +32,10 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Self {
-            levels: std::array::from_fn(|_| OnceLock::new()),
-            mask: SMALLEST - 1,
-            filled: Mutex::new([0; LEVELS]),
-        }
+        let levels = std::array::from_fn(|_| OnceLock::new());
+        let mut index = Self { levels, mask: 0, filled: Mutex::new([0; LEVELS]) };
+        index.begin(0);
+        index
     }
 
     /// Forgets everything and makes room for about `expected` locations.
@@ -48,7 +47,7 @@ impl Index {
         {
             first[..wanted].iter_mut().for_each(|bucket| *bucket = AtomicU64::new(0));
         } else {
-            self.levels[0].take();
+            self.levels[0] = OnceLock::from(empty(wanted));
         }
         self.levels[1..].iter_mut().for_each(|level| drop(level.take()));
         *self.filled.get_mut() = [0; LEVELS];
@@ -75,8 +74,7 @@ impl Index {
             let size = self.size(level);
             if *filled < size / 2 {
                 *filled += 1;
-                let new = || (0..size).map(|_| AtomicU64::new(0)).collect();
-                let buckets = self.levels[level].get_or_init(new);
+                let buckets = self.levels[level].get_or_init(|| empty(size));
                 insert(buckets, size - 1, hash, entry);
                 break;
             }
@@ -112,6 +110,10 @@ impl Index {
 
 /// The part of a bucket that repeats the hash.
 const TAG: u64 = !(u32::MAX as u64);
+
+fn empty(buckets: usize) -> Box<[AtomicU64]> {
+    (0..buckets).map(|_| AtomicU64::new(0)).collect()
+}
 
 fn insert(buckets: &[AtomicU64], mask: usize, hash: u64, entry: u64) {
     let mut at = hash as usize & mask;

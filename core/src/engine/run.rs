@@ -108,6 +108,7 @@ struct Worker<I> {
     /// A head that another worker's record has kept, the last time this one looked.
     stuck: usize,
     /// Emptied records, for the next executions.
+    #[expect(clippy::vec_box, reason = "records travel between workers, as pointers")]
     spare: Vec<Box<Record>>,
 }
 
