@@ -25,6 +25,7 @@ mod cells;
 mod commit;
 pub(crate) mod evm;
 mod index;
+mod inline;
 mod ledger;
 mod limits;
 #[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
@@ -50,14 +51,6 @@ use crate::{
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tables::Tables;
 
-/// Blocks with fewer transactions run on the calling thread, without speculation: waking a worker
-/// costs as much as a few transactions.
-const INLINE_TRANSACTIONS: usize = 4;
-
-/// Blocks whose header claims less gas run inline too: some hundred microseconds of work, of which
-/// waking a worker would take a large part. Only a hint: a wrong claim costs time, nothing else.
-const INLINE_GAS: u64 = 2_000_000;
-
 /// How an [`Engine`] works. None of it changes a result.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -82,14 +75,25 @@ pub struct Optimisations {
     pub long_first: bool,
     /// Payments are handed out several at once.
     pub payment_runs: bool,
+    /// A block whose transactions are likely to form one chain runs on the calling thread.
+    pub chain_prediction: bool,
 }
 
 impl Optimisations {
     /// All of them.
-    pub const ALL: Self = Self { commutative_balances: true, long_first: true, payment_runs: true };
+    pub const ALL: Self = Self {
+        commutative_balances: true,
+        long_first: true,
+        payment_runs: true,
+        chain_prediction: true,
+    };
     /// None of them.
-    pub const NONE: Self =
-        Self { commutative_balances: false, long_first: false, payment_runs: false };
+    pub const NONE: Self = Self {
+        commutative_balances: false,
+        long_first: false,
+        payment_runs: false,
+        chain_prediction: false,
+    };
 }
 
 impl Default for Optimisations {
@@ -187,6 +191,12 @@ impl Engine {
         self.execute_inner(chain, block, source, limits, Some(Box::new(hook)))
     }
 
+    fn runs_inline(&self, block: &Block) -> bool {
+        self.options.threads <= 1
+            || inline::is_small(block)
+            || (self.options.optimisations.chain_prediction && inline::is_chain(block))
+    }
+
     fn execute_inner(
         &self,
         chain: &Chain,
@@ -195,10 +205,8 @@ impl Engine {
         limits: &Limits,
         hook: Option<Box<CommitHook<'_>>>,
     ) -> Result<Outcome, ExecuteError> {
-        let small =
-            block.transactions.len() < INLINE_TRANSACTIONS || block.header.gas_used < INLINE_GAS;
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
-        if !self.options.forced && !limited && (small || self.options.threads <= 1) {
+        if !self.options.forced && !limited && self.runs_inline(block) {
             return guarded(|| execute_bare(chain, block, source, self.options.output));
         }
         let mut inner = self.inner.lock();

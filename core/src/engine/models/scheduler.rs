@@ -111,6 +111,7 @@ fn one_schedule() {
             commutative_balances: rng.gen_range(0..3) > 0,
             long_first: rng.gen_range(0..2) == 0,
             payment_runs: rng.gen_range(0..2) == 0,
+            chain_prediction: true,
         },
     };
     let mut pool = Pool::new(HELPERS);

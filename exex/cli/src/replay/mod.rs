@@ -40,6 +40,8 @@ pub enum Without {
     LongFirst,
     /// Payments are handed out several at once.
     PaymentRuns,
+    /// Blocks that look like one chain run on the calling thread.
+    ChainPrediction,
 }
 
 /// One side alone.
@@ -98,6 +100,7 @@ impl ReplayArgs {
                 Without::CommutativeBalances => optimisations.commutative_balances = false,
                 Without::LongFirst => optimisations.long_first = false,
                 Without::PaymentRuns => optimisations.payment_runs = false,
+                Without::ChainPrediction => optimisations.chain_prediction = false,
             }
         }
         optimisations
