@@ -107,8 +107,7 @@ mod tests {
 
     #[test]
     fn one_sender_who_calls_one_contract_is_a_chain() {
-        let calls: Vec<_> =
-            (0..100).map(|of| if of % 5 == 0 { (of, of, true) } else { (201, 200, true) });
+        let calls = (0..100).map(|of| if of % 5 == 0 { (of, of, true) } else { (201, 200, true) });
         assert!(is_chain(&block(&calls.collect::<Vec<_>>(), 80_000)));
         let callers: Vec<_> = (0..100).map(|of| (of, 200, true)).collect();
         assert!(!is_chain(&block(&callers, 80_000)), "a token's transfers rarely meet");
