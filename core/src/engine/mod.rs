@@ -38,6 +38,7 @@ mod schedule;
 mod sink;
 mod soft;
 mod tables;
+mod versions;
 mod view;
 mod vm;
 

@@ -31,7 +31,9 @@ const MAX_DEFERRED: usize = 64;
 const PATIENCE: u32 = 3;
 /// How many payments are handed out at once: each takes about as long as handing it out does.
 const PAYMENTS: usize = 8;
-/// A transaction with more than this part of the block's gas limits starts first.
+/// A call without data that uses more gas than two plain payments has run code.
+const PAYMENT_GAS: u64 = 2 * 21_000;
+/// A transaction with more than one part in this many of the block's gas limits starts first.
 const LONG: u64 = 10;
 /// Failed validations among this many commits that make the scheduler back off.
 const PROBE: usize = 8;
@@ -174,7 +176,7 @@ impl<'b> Schedule<'b> {
 
     /// Notes how much gas a transaction used.
     pub(crate) fn executed(&self, index: usize, gas_used: u64) {
-        if self.is_payment(index) && gas_used > 2 * MIN_GAS {
+        if self.is_payment(index) && gas_used > PAYMENT_GAS {
             self.payments_call.store(true, Ordering::Relaxed);
         }
     }
@@ -311,9 +313,6 @@ impl<'b> Schedule<'b> {
         false
     }
 }
-
-/// What a plain payment uses.
-const MIN_GAS: u64 = 21_000;
 
 /// For each key the index of the previous equal one.
 fn previous(keys: impl Iterator<Item = Option<Address>>) -> Box<[u32]> {

@@ -2,7 +2,7 @@
 //! the pending versions of transactions that are not committed yet.
 //!
 //! Role: find or make the cell of a location, keep codes and block hashes. What a cell promises
-//! stands in [`super::cells`].
+//! stands in [`super::cells`] and [`super::versions`].
 //!
 //! Invariants: a location has one index per block; locations are found by comparing full keys, and
 //! the hash that picks the bucket is seeded; whatever is read from the source is read once.
@@ -23,7 +23,10 @@ use std::{
     hash::{BuildHasher, Hasher},
 };
 
-pub(crate) use super::cells::{AccountValue, Position, Stamp};
+pub(crate) use super::{
+    cells::AccountValue,
+    versions::{Position, Stamp},
+};
 
 type Seeded = foldhash::fast::RandomState;
 

@@ -2,9 +2,10 @@
 
 use super::super::{
     Optimisations,
-    cells::{Chain, SlotCell, Stamp},
+    cells::SlotCell,
     index::Index,
     schedule::{Claim, Schedule},
+    versions::{Chain, Stamp},
 };
 use crate::{
     Block,
