@@ -75,12 +75,22 @@ impl Pool {
     /// Runs `job(0)` on the calling thread and `job(worker)` on every thread that comes in time;
     /// returns when all of them are done. Needs `&mut self`: one block at a time.
     pub(crate) fn run(&mut self, job: &(dyn Fn(usize) + Sync)) {
+        self.run_beside(job, || job(0));
+    }
+
+    /// As [`Self::run`], but the calling thread does something else: `job` must come to an end
+    /// when that is done.
+    pub(crate) fn run_beside<T>(
+        &mut self,
+        job: &(dyn Fn(usize) + Sync),
+        here: impl FnOnce() -> T,
+    ) -> T {
         if self.threads.is_empty() {
-            return job(0);
+            return here();
         }
         // SAFETY: only the lifetime changes. The reference is dropped from the gate and no thread
         // is inside any more when `Closing` has been dropped, which happens before `job`'s borrow
-        // ends, also when `job(0)` unwinds.
+        // ends, also when `here` unwinds.
         #[allow(unsafe_code)]
         let erased = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Job>(job) };
         {
@@ -91,7 +101,7 @@ impl Pool {
         }
         let _closing = Closing(&self.shared);
         self.shared.opened.notify_all();
-        job(0);
+        here()
     }
 }
 

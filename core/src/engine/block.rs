@@ -2,10 +2,11 @@
 
 use super::{
     Limits, Options,
+    ahead::{Input, position},
     commit::Committer,
     ledger::Ledger,
     output,
-    run::{Input, Run, position},
+    run::Run,
     sink::{CommitHook, Sink},
     tables::Tables,
     view::{View, ViewError},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     block::Block,
-    chain::Chain,
+    chain::{Chain, Rules},
     error::{ExecuteError, HostError},
     outcome::{Outcome, Statistics},
     pool::Pool,
@@ -49,17 +50,12 @@ impl Job<'_> {
         tables.expect(self.block);
         let shared: &Tables = tables;
         let mut view = View::new(shared, self.source, &stop);
-        let failure = RefCell::new(None);
-        let ledger = Ledger::new(&mut view, &mut sink, 0, &failure);
-        tally::start(&rules, self.block, &env, ledger, &failure)?;
-        if !self.block.transactions.is_empty() {
-            // The beneficiary's reward is added to what is known of it, so it must be known.
-            view.basic(env.block_env.beneficiary).map_err(host)?;
-        }
+        begin(&rules, self.block, &env, &mut view, &mut sink)?;
         let (committer, statistics) = self.transactions(pool, shared, &env, &stop, sink)?;
         let (mut sink, tally) = committer.into_parts();
         sink.next();
         let end = position(self.block.transactions.len());
+        let failure = RefCell::new(None);
         let ledger = Ledger::new(&mut view, &mut sink, end, &failure);
         let result = tally.finish(&rules, ledger, &failure)?;
         let canonical = sink.canonical.take();
@@ -90,6 +86,24 @@ impl Job<'_> {
         };
         Run::new(vm, input, committer).drive(pool)
     }
+}
+
+/// The system calls before the transactions, on committed state.
+pub(crate) fn begin<'b>(
+    rules: &Rules<'_>,
+    block: &Block,
+    env: &EvmEnv,
+    view: &mut View<'b>,
+    sink: &mut Sink<'b>,
+) -> Result<(), ExecuteError> {
+    let failure = RefCell::new(None);
+    let ledger = Ledger::new(view, sink, 0, &failure);
+    tally::start(rules, block, env, ledger, &failure)?;
+    if !block.transactions.is_empty() {
+        // The beneficiary's reward is added to what is known of it, so it must be known.
+        view.basic(env.block_env.beneficiary).map_err(host)?;
+    }
+    Ok(())
 }
 
 fn host(error: ViewError) -> ExecuteError {

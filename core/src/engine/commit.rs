@@ -5,12 +5,12 @@
 //! admission comes before the transaction's own error, as in alloy-evm.
 
 use super::{
+    ahead::position,
     record::{AccountWrite, Record, WriteSet, no_result},
     reward::Rewards,
-    run::position,
     schedule::BackOff,
     sink::{Sink, Step},
-    soft::{Fit, adjusted, fit},
+    soft::{Fit, adjusted, fit, patch},
     tables::{AccountValue, Stamp, Tables},
     view::{ReadSet, SlotRead},
 };
@@ -24,7 +24,7 @@ use revm::{bytecode::Bytecode, context::result::ExecutionResult};
 /// Incarnations of a transaction's versions: it runs speculatively at most once, then at most once
 /// in order; a soft result commits moved values; the reward comes last.
 pub(crate) const SPECULATIVE: u8 = 1;
-const IN_ORDER: u8 = 2;
+pub(crate) const IN_ORDER: u8 = 2;
 const ADJUSTED: u8 = 3;
 const REWARDED: u8 = 4;
 
@@ -173,14 +173,10 @@ impl<'b> Committer<'b> {
         for account in state.values_mut() {
             let Some(place) = account.info.account_id else { continue };
             let read = &record.reads.accounts[place.get()];
-            let Fit::Soft(now) = fit(self.tables.account(read.id), read) else { continue };
-            let written = AccountValue::new(Some(&account.info));
-            let Some(value) = adjusted(read, &written, &now) else { continue };
-            account.info.balance = value.balance;
-            account.info.nonce = value.nonce;
-            let original = account.original_info_mut();
-            original.balance = now.balance;
-            original.nonce = now.nonce;
+            if let Fit::Soft(now) = fit(self.tables.account(read.id), read) {
+                // `move_writes` has seen that every write applies.
+                patch(account, read, &now);
+            }
         }
     }
 

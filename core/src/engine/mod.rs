@@ -19,6 +19,7 @@
 //! writes, then its reward, are committed, and committed state is the pre-state of `i + 1`.
 //! Each step commits one transaction and needs no other worker, so the block ends.
 
+mod ahead;
 mod arena;
 pub(crate) mod block;
 mod cells;
@@ -37,6 +38,8 @@ mod run;
 mod schedule;
 mod sink;
 mod soft;
+mod speculation;
+mod steps;
 mod tables;
 mod versions;
 mod view;
@@ -44,6 +47,7 @@ mod vm;
 
 pub use limits::{CancelToken, Limits};
 pub use sink::{Commit, CommitHook, Step};
+pub use speculation::{Speculated, Speculation, Validation};
 
 use crate::{
     Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource, pool::Pool,

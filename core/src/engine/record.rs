@@ -77,21 +77,24 @@ pub(crate) fn drain(
 ) -> Result<(), ViewError> {
     if keep {
         for (address, account) in state.iter_mut() {
-            let read = write_account(view, *address, account, writes)?;
+            let id = account.info.account_id;
+            let read = write_account(view, id, *address, account, writes)?;
             account.info.account_id = read.and_then(AccountId::new);
             account.original_info_mut().account_id = None;
         }
         return Ok(());
     }
     for (address, account) in state.drain() {
-        write_account(view, address, &account, writes)?;
+        write_account(view, account.info.account_id, address, &account, writes)?;
     }
     Ok(())
 }
 
-/// Returns the place of the account's read, where it was touched.
-fn write_account(
+/// Adds what an account's transaction wrote to it. `id` is its index in these tables, where it is
+/// known. Returns the place of the account's read, where it was touched.
+pub(crate) fn write_account(
     view: &mut View<'_>,
+    id: Option<AccountId>,
     address: Address,
     account: &Account,
     writes: &mut WriteSet,
@@ -99,7 +102,7 @@ fn write_account(
     if !account.is_touched() {
         return Ok(None);
     }
-    let id = match account.info.account_id {
+    let id = match id {
         Some(id) => id.get() as u32,
         None => view.tables.account_id(&address),
     };

@@ -9,122 +9,33 @@
 //! finds every record ready and commits to the end.
 
 use super::{
-    Optimisations,
-    commit::{Committer, SPECULATIVE, Validity},
-    limits::Limits,
+    ahead::{Ahead, Counters, Input, Worker, pause, position},
+    commit::{Committer, Validity},
     record::Record,
-    schedule::{Claim, Schedule},
-    tables::{Position, Stamp, Tables},
-    view::{Lens, View, ViewError},
-    vm::{Effects, Failed, Vm},
+    schedule::Claim,
+    view::{Lens, ViewError},
+    vm::{Failed, Vm},
 };
 use crate::{
-    block::Block,
     error::{ExecuteError, HostError},
     outcome::Statistics,
     pool::Pool,
-    source::StateSource,
-    sync::{
-        self, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard},
     tally::panic_message,
 };
 use alloy_evm::block::BlockExecutionError;
 use revm::context::result::EVMError;
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How long a worker that finds nothing to do spins before it looks again: a few microseconds.
-const SPINS: u32 = 128;
-/// How often it looks before it sleeps.
-const LOOKS: u32 = 50;
-/// How long it sleeps then: a fraction of a typical transaction.
-const NAP: Duration = Duration::from_micros(50);
-
-/// Where in the block a transaction's versions stand.
-pub(crate) const fn position(index: usize) -> Position {
-    index as Position + 1
-}
-
-/// What a run is given.
-pub(crate) struct Input<'b> {
-    pub(crate) tables: &'b Tables,
-    pub(crate) block: &'b Block,
-    pub(crate) source: &'b dyn StateSource,
-    pub(crate) limits: &'b Limits,
-    pub(crate) stop: &'b AtomicBool,
-    pub(crate) forced: bool,
-    pub(crate) optimisations: Optimisations,
-}
-
-/// Everything the workers of one block share.
+/// The workers of one block, who commit what they executed.
 pub(crate) struct Run<'b, V> {
-    vm: V,
-    input: Input<'b>,
-    schedule: Schedule<'b>,
-    /// Ready records; `None` stands for a speculation that came to nothing.
-    records: Box<[Mutex<Option<Box<Record>>>]>,
+    ahead: Ahead<'b, V>,
     committer: Mutex<Committer<'b>>,
-    counters: Counters,
 }
-
-/// Counts for [`crate::Statistics`].
-#[derive(Debug, Default)]
-struct Counters {
-    executions: AtomicU64,
-    reexecutions: AtomicU64,
-    direct: AtomicU64,
-    discarded: AtomicU64,
-    workers: AtomicU64,
-}
-
-impl Counters {
-    fn add(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn statistics(&self, fell_back: bool) -> Statistics {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Statistics {
-            executions: count(&self.executions),
-            reexecutions: count(&self.reexecutions),
-            direct: count(&self.direct),
-            discarded: count(&self.discarded),
-            workers: count(&self.workers) as u32,
-            fell_back,
-        }
-    }
-}
-
-/// What belongs to one worker.
-struct Worker<I> {
-    vm: I,
-    /// How the schedule marks what this worker executed.
-    mark: u8,
-    /// A head that another worker's record has kept, the last time this one looked.
-    stuck: usize,
-    /// Emptied records, for the next executions.
-    #[expect(clippy::vec_box, reason = "records travel between workers, as pointers")]
-    spare: Vec<Box<Record>>,
-}
-
-/// An execution that panicked.
-type Panic = Box<dyn Any + Send>;
 
 impl<'b, V: Vm<'b>> Run<'b, V> {
     pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>) -> Self {
-        Self {
-            vm,
-            schedule: Schedule::new(input.block, input.optimisations),
-            records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
-            committer: Mutex::new(committer),
-            counters: Counters::default(),
-            input,
-        }
+        Self { ahead: Ahead::new(vm, input), committer: Mutex::new(committer) }
     }
 
     /// Executes and commits all transactions on the calling thread and the pool's.
@@ -137,11 +48,11 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
                 let message = panic_message(&*panic);
                 let error = HostError::Panic { index: None, message };
                 self.committer.lock().failure.get_or_insert(error.into());
-                self.input.stop.store(true, Ordering::Relaxed);
+                self.ahead.stop();
             }
         });
-        let statistics = self.counters.statistics(self.schedule.backed_off());
-        let complete = self.schedule.head() == self.schedule.len();
+        let statistics = self.ahead.counters.statistics(self.ahead.schedule.backed_off());
+        let complete = self.ahead.schedule.head() == self.ahead.schedule.len();
         let mut committer = self.committer.into_inner();
         if let Some(error) = committer.failure.take() {
             return Err(error);
@@ -155,17 +66,15 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
 
     /// The whole life of one worker in this block.
     pub(crate) fn work(&self, number: usize) {
-        Counters::add(&self.counters.workers);
-        let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
-        let mut worker = Worker { vm: self.machine(), mark, stuck: usize::MAX, spare: Vec::new() };
+        let mut worker = self.ahead.worker(number);
         let mut idle = 0;
         let mut last = None;
-        while !self.input.stop.load(Ordering::Relaxed) {
-            if let Some(error) = self.input.limits.exceeded() {
+        while !self.ahead.stopped() {
+            if let Some(error) = self.ahead.input.limits.exceeded() {
                 self.fail(&mut self.committer.lock(), error.into());
                 return;
             }
-            match self.schedule.claim(last, idle) {
+            match self.ahead.schedule.claim(last, idle) {
                 Claim::Run(indices) => {
                     idle = 0;
                     last = indices.clone().last();
@@ -186,34 +95,16 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         }
     }
 
-    fn machine(&self) -> V::Instance {
-        self.vm.instance(View::new(self.input.tables, self.input.source, self.input.stop))
-    }
-
     fn execute(&self, worker: &mut Worker<V::Instance>, index: usize) {
-        if !self.input.forced && index == self.schedule.head() {
+        if !self.ahead.input.forced && index == self.ahead.schedule.head() {
             // Every earlier transaction is committed: what this run sees is its pre-state.
-            Counters::add(&self.counters.direct);
+            Counters::add(&self.ahead.counters.direct);
             let mut committer = self.committer.lock();
             self.run_in_order(worker, &mut committer, index, false);
             self.commit_ready(worker, &mut committer);
             return;
         }
-        match self.speculate(worker, index) {
-            Ok(record) => {
-                let stamp = Stamp::new(position(index), SPECULATIVE);
-                for write in &record.writes.accounts {
-                    self.input.tables.account(write.id).chain.publish(stamp, write.value);
-                }
-                for (id, value) in &record.writes.slots {
-                    self.input.tables.slot(*id).chain.publish(stamp, *value);
-                }
-                self.schedule.executed(index, record.result.tx_gas_used());
-                *self.records[index].lock() = Some(record);
-            }
-            Err(()) => Counters::add(&self.counters.discarded),
-        }
-        self.schedule.set_ready(index, worker.mark);
+        self.ahead.execute(worker, index);
         self.commit_own(worker);
     }
 
@@ -221,63 +112,20 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
     /// this core's caches. What another worker executed is left to that one, unless it has left it
     /// since this one last looked.
     fn commit_own(&self, worker: &mut Worker<V::Instance>) {
-        let head = self.schedule.head();
-        match self.schedule.executor(head) {
+        let head = self.ahead.schedule.head();
+        match self.ahead.schedule.executor(head) {
             None => {}
             Some(mark) if mark != worker.mark && worker.stuck != head => worker.stuck = head,
             Some(_) => self.commit_if_free(worker),
         }
     }
 
-    /// Runs a transaction ahead of its turn. An error or a panic is nothing but a lost run.
-    fn speculate(&self, worker: &mut Worker<V::Instance>, index: usize) -> Result<Box<Record>, ()> {
-        let soft = self.input.optimisations.commutative_balances;
-        let predicted = if soft { self.vm.claims(index) } else { None };
-        let lens = Lens { position: position(index), soft, predicted };
-        match self.attempt(worker, index, lens) {
-            Ok(Ok(record)) => Ok(record),
-            Ok(Err(_)) => Err(()),
-            Err(_panic) => {
-                worker.vm = self.machine();
-                Err(())
-            }
-        }
-    }
-
-    fn attempt(
-        &self,
-        worker: &mut Worker<V::Instance>,
-        index: usize,
-        lens: Lens,
-    ) -> Result<Result<Box<Record>, Failed>, Panic> {
-        Counters::add(&self.counters.executions);
-        catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index, lens)))
-    }
-
-    fn attempt_unguarded(
-        &self,
-        worker: &mut Worker<V::Instance>,
-        index: usize,
-        lens: Lens,
-    ) -> Result<Box<Record>, Failed> {
-        let mut record = worker.spare.pop().unwrap_or_default();
-        record.writes.clear();
-        self.vm.view(&mut worker.vm).begin(lens, std::mem::take(&mut record.reads));
-        let Effects { result, reward, state } =
-            self.vm.execute(&mut worker.vm, index, &mut record.writes)?;
-        record.reads = std::mem::take(&mut self.vm.view(&mut worker.vm).reads);
-        record.result = result;
-        record.reward = reward;
-        record.state = state;
-        Ok(record)
-    }
-
     /// Commits the ready prefix if nobody else is at it.
     fn commit_if_free(&self, worker: &mut Worker<V::Instance>) {
-        while self.schedule.is_ready(self.schedule.head()) {
+        while self.ahead.schedule.is_ready(self.ahead.schedule.head()) {
             let Some(mut committer) = self.committer.try_lock() else { return };
             self.commit_ready(worker, &mut committer);
-            if self.input.stop.load(Ordering::Relaxed) {
+            if self.ahead.stopped() {
                 return;
             }
         }
@@ -289,19 +137,19 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         committer: &mut MutexGuard<'_, Committer<'b>>,
     ) {
         loop {
-            let index = self.schedule.head();
-            if committer.failure.is_some() || !self.schedule.is_ready(index) {
+            let index = self.ahead.schedule.head();
+            if committer.failure.is_some() || !self.ahead.schedule.is_ready(index) {
                 return;
             }
-            if let Some(error) = self.input.limits.exceeded() {
+            if let Some(error) = self.ahead.input.limits.exceeded() {
                 return self.fail(committer, error.into());
             }
-            let record = self.records[index].lock().take();
+            let record = self.ahead.take(index);
             match record {
                 Some(record) => match committer.validate(&record) {
                     Validity::Stale => {
-                        self.withdraw(index, &record);
-                        recycle(worker, record);
+                        self.ahead.withdraw(index, &record);
+                        worker.recycle(record);
                         self.repeat(worker, committer, index);
                     }
                     validity => self.accept(worker, committer, index, validity, record),
@@ -318,7 +166,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         committer: &mut MutexGuard<'_, Committer<'b>>,
         index: usize,
     ) {
-        Counters::add(&self.counters.reexecutions);
+        Counters::add(&self.ahead.counters.reexecutions);
         self.run_in_order(worker, committer, index, true);
     }
 
@@ -338,9 +186,9 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         }
         committer.settle();
         let lens = Lens { position: position(index), ..Lens::default() };
-        match self.attempt(worker, index, lens) {
+        match self.ahead.attempt(worker, index, lens) {
             Ok(Ok(mut record)) => {
-                self.schedule.executed(index, record.result.tx_gas_used());
+                self.ahead.schedule.executed(index, record.result.tx_gas_used());
                 if self.commit(committer, index, |c| c.commit_in_order(index, &mut record)) {
                     self.done(worker, committer, index, failed, record);
                 }
@@ -350,7 +198,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
                 self.fail(committer, error);
             }
             Err(panic) => {
-                worker.vm = self.machine();
+                self.ahead.renew(worker);
                 let message = panic_message(&*panic);
                 self.fail(committer, HostError::Panic { index: Some(index), message }.into());
             }
@@ -399,18 +247,8 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         failed: bool,
         record: Box<Record>,
     ) {
-        recycle(worker, record);
-        self.schedule.advance(&mut committer.back_off, index, failed);
-    }
-
-    fn withdraw(&self, index: usize, record: &Record) {
-        let stamp = Stamp::new(position(index), SPECULATIVE);
-        for write in &record.writes.accounts {
-            self.input.tables.account(write.id).chain.withdraw(stamp);
-        }
-        for (id, _) in &record.writes.slots {
-            self.input.tables.slot(*id).chain.withdraw(stamp);
-        }
+        worker.recycle(record);
+        self.ahead.schedule.advance(&mut committer.back_off, index, failed);
     }
 
     /// The error that sequential execution would report for the head.
@@ -419,7 +257,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
             EVMError::Database(ViewError::Source(error)) => HostError::Source(error).into(),
             EVMError::Database(ViewError::Stopped) => HostError::Cancelled.into(),
             error => {
-                let hash = *self.input.block.transactions[index].tx_hash();
+                let hash = *self.ahead.input.block.transactions[index].tx_hash();
                 ExecuteError::from_alloy(Some(index), BlockExecutionError::evm(error, hash))
             }
         }
@@ -427,21 +265,6 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
 
     fn fail(&self, committer: &mut MutexGuard<'_, Committer<'b>>, error: ExecuteError) {
         committer.failure.get_or_insert(error);
-        self.input.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-fn recycle<I>(worker: &mut Worker<I>, record: Box<Record>) {
-    if worker.spare.len() < 64 {
-        worker.spare.push(record);
-    }
-}
-
-/// Waits without touching anything that the working threads need.
-fn pause(idle: u32) {
-    if idle < LOOKS {
-        sync::relax(SPINS);
-    } else {
-        sync::sleep(NAP);
+        self.ahead.stop();
     }
 }

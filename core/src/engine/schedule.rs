@@ -158,8 +158,7 @@ impl<'b> Schedule<'b> {
             self.set_ready(index, u8::MAX);
         }
         if failed {
-            self.failed[index].store(true, Ordering::Relaxed);
-            self.any_failed.store(true, Ordering::Relaxed);
+            self.set_failed(index);
         }
         back_off.commits += 1;
         back_off.failures += usize::from(failed);
@@ -172,6 +171,37 @@ impl<'b> Schedule<'b> {
             back_off.failures = 0;
         }
         self.head.store(index + 1, Ordering::Release);
+    }
+
+    /// Notes that a transaction's speculation turned out to be stale.
+    pub(crate) fn set_failed(&self, index: usize) {
+        self.failed[index].store(true, Ordering::Relaxed);
+        self.any_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it did.
+    pub(crate) fn has_failed(&self, index: usize) -> bool {
+        self.failed[index].load(Ordering::Relaxed)
+    }
+
+    /// Takes the head for somebody who executes it without having claimed anything; false where a
+    /// worker has it already.
+    pub(crate) fn claim_head(&self, head: usize) -> bool {
+        let mut queue = self.queue.lock();
+        let taken = |list: &mut Vec<u32>| {
+            let at = list.iter().position(|index| *index as usize == head);
+            at.map(|at| list.remove(at)).is_some()
+        };
+        if taken(&mut queue.deferred) {
+            return true;
+        }
+        if queue.next > head || queue.started.contains(&(head as u32)) {
+            return false;
+        }
+        // Everything before the head is committed, so nothing before it waits to be handed out.
+        queue.next = head + 1;
+        queue.long.retain(|long| *long as usize != head);
+        true
     }
 
     /// Notes how much gas a transaction used.

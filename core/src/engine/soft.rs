@@ -42,6 +42,7 @@ use super::{
     view::AccountRead,
 };
 use alloy_primitives::U256;
+use revm::state::Account;
 
 /// No sum of balances below this overflows a word: 2^192 wei, beyond any real supply.
 pub(crate) const HUGE: U256 = U256::from_limbs([0, 0, 0, 1]);
@@ -67,10 +68,17 @@ pub(crate) fn fit(cell: &AccountCell, read: &AccountRead) -> Fit {
     if cell.chain.committed_stamp() == read.stamp {
         return Fit::Exact;
     }
-    match committed(cell) {
-        Some(now) if now == read.value => Fit::Exact,
-        Some(now) if fits_softly(read, &now) => Fit::Soft(now),
-        _ => Fit::Stale,
+    committed(cell).map_or(Fit::Stale, |now| fit_value(read, now))
+}
+
+/// Compares a read with the value that its account has now.
+pub(crate) fn fit_value(read: &AccountRead, now: AccountValue) -> Fit {
+    if now == read.value {
+        Fit::Exact
+    } else if fits_softly(read, &now) {
+        Fit::Soft(now)
+    } else {
+        Fit::Stale
     }
 }
 
@@ -117,6 +125,19 @@ pub(crate) fn adjusted(
         ..*written
     };
     (value.is_empty() == written.is_empty()).then_some(value)
+}
+
+/// Makes the journal's account what it would be, had the execution read `now`; false where that
+/// does not apply, which a fitting read excludes.
+pub(crate) fn patch(account: &mut Account, read: &AccountRead, now: &AccountValue) -> bool {
+    let written = AccountValue::new(Some(&account.info));
+    let Some(value) = adjusted(read, &written, now) else { return false };
+    account.info.balance = value.balance;
+    account.info.nonce = value.nonce;
+    let original = account.original_info_mut();
+    original.balance = now.balance;
+    original.nonce = now.nonce;
+    true
 }
 
 #[cfg(test)]

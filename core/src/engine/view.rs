@@ -64,6 +64,17 @@ pub(crate) struct SlotRead {
 pub(crate) struct ReadSet {
     pub(crate) accounts: Vec<AccountRead>,
     pub(crate) slots: Vec<SlotRead>,
+    /// Numbers and hashes of ancestors. They do not change in a block, so only a host with a
+    /// database of its own compares them.
+    pub(crate) block_hashes: Vec<(u64, B256)>,
+}
+
+impl ReadSet {
+    fn clear(&mut self) {
+        self.accounts.clear();
+        self.slots.clear();
+        self.block_hashes.clear();
+    }
 }
 
 /// How an execution looks at the state.
@@ -134,8 +145,7 @@ impl<'b> View<'b> {
     pub(crate) fn begin(&mut self, lens: Lens, reads: ReadSet) {
         self.lens = lens;
         self.reads = reads;
-        self.reads.accounts.clear();
-        self.reads.slots.clear();
+        self.reads.clear();
         self.sender = None;
         self.run += 1;
     }
@@ -375,6 +385,8 @@ impl Database for View<'_> {
         self.check_stop()?;
         let tables = self.tables;
         let reader = self.reader()?;
-        Ok(tables.block_hash(number, || reader.block_hash(number))?)
+        let hash = tables.block_hash(number, || reader.block_hash(number))?;
+        self.reads.block_hashes.push((number, hash));
+        Ok(hash)
     }
 }

@@ -7,3 +7,5 @@ mod primitives;
 mod scheduler;
 #[cfg(feature = "shuttle")]
 mod scripted;
+#[cfg(feature = "shuttle")]
+mod steps;

@@ -5,11 +5,7 @@
 
 use super::{
     super::{
-        Optimisations,
-        commit::Committer,
-        limits::Limits,
-        run::{Input, Run},
-        sink::Sink,
+        Optimisations, ahead::Input, commit::Committer, limits::Limits, run::Run, sink::Sink,
         tables::Tables,
     },
     scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
@@ -27,7 +23,7 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler, Scheduler},
 };
 
-const HELPERS: usize = 2;
+pub(super) const HELPERS: usize = 2;
 /// What each holder has at first: a few withdrawals exhaust it.
 const FUNDS: u64 = 10;
 const BENEFICIARY: Address = Address::repeat_byte(0xbe);
@@ -39,10 +35,15 @@ struct Expected {
     invalid: Option<usize>,
 }
 
-fn sequential(scripts: &[Script]) -> Expected {
+/// What the parent state holds.
+pub(super) fn memory() -> Memory {
     let slots = (0..3).map(|slot| (Key::Slot(slot), slot + 1));
     let holders = (0..HOLDERS).map(|of| (Key::Balance(of), FUNDS));
-    let mut memory: Memory = slots.chain(holders).collect();
+    slots.chain(holders).collect()
+}
+
+fn sequential(scripts: &[Script]) -> Expected {
+    let mut memory = memory();
     let mut values = Vec::new();
     for (index, script) in scripts.iter().enumerate() {
         let fetch = |key| Ok::<_, ()>(memory.get(&key).copied().unwrap_or_default());
@@ -57,7 +58,7 @@ fn sequential(scripts: &[Script]) -> Expected {
     Expected { values, memory, invalid: None }
 }
 
-fn block(rng: &mut impl Rng, len: usize) -> Block {
+pub(super) fn block(rng: &mut impl Rng, len: usize) -> Block {
     let transactions = (0..len).map(|_| {
         let to = Address::repeat_byte(0xa0 + rng.gen_range(0..2));
         // Some promise to run long, some have data, so that all kinds of claims occur.
@@ -70,7 +71,7 @@ fn block(rng: &mut impl Rng, len: usize) -> Block {
     Block { transactions: transactions.collect(), ..Block::default() }
 }
 
-fn state() -> MemoryState {
+pub(super) fn state() -> MemoryState {
     let mut state = MemoryState::default();
     state.insert_account(CONTRACT, AccountInfo::default().with_nonce(1));
     for slot in 0..3 {
@@ -159,24 +160,24 @@ fn assert_memory(tables: &Tables, memory: &Memory, rewards: u64) {
     assert_eq!(balance(BENEFICIARY), Some(U256::from(5 + rewards)));
 }
 
-fn explore(scheduler: impl Scheduler + 'static) {
+pub(super) fn explore(scheduler: impl Scheduler + 'static, schedule: fn()) {
     let mut config = Config::new();
     config.stack_size = 1 << 18;
-    Runner::new(scheduler, config).run(one_schedule);
+    Runner::new(scheduler, config).run(schedule);
 }
 
 /// How many schedules to explore: `BRAID_SCHEDULES`, else what the test says.
-fn schedules(default: usize) -> usize {
+pub(super) fn schedules(default: usize) -> usize {
     let asked = std::env::var("BRAID_SCHEDULES").ok();
     asked.and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
 #[test]
 fn random_schedules_give_the_sequential_result() {
-    explore(RandomScheduler::new(schedules(80_000)));
+    explore(RandomScheduler::new(schedules(80_000)), one_schedule);
 }
 
 #[test]
 fn adversarial_schedules_give_the_sequential_result() {
-    explore(PctScheduler::new(4, schedules(20_000)));
+    explore(PctScheduler::new(4, schedules(20_000)), one_schedule);
 }

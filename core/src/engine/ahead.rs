@@ -1,0 +1,264 @@
+//! Speculation: executing transactions ahead of their turn.
+//!
+//! Role: what the workers of one block share, whoever commits: the schedule, the records of what
+//! was executed, the counters. Actors: workers claim, execute and publish; whoever commits, the
+//! holder of the commit token ([`super::run`]) or a host of its own ([`super::steps`]), takes the
+//! records in block order.
+//!
+//! Invariants: a transaction is claimed once; what a speculative run wrote is published before it
+//! is marked ready; a run that came to nothing is marked ready without a record.
+
+use super::{
+    Optimisations,
+    commit::SPECULATIVE,
+    limits::Limits,
+    record::Record,
+    schedule::{Claim, Schedule},
+    tables::{Position, Stamp, Tables},
+    view::{Lens, View},
+    vm::{Effects, Failed, Vm},
+};
+use crate::{
+    block::Block,
+    outcome::Statistics,
+    source::StateSource,
+    sync::{
+        self, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+/// How long a worker that finds nothing to do spins before it looks again: a few microseconds.
+const SPINS: u32 = 128;
+/// How often it looks before it sleeps.
+const LOOKS: u32 = 50;
+/// How long it sleeps then: a fraction of a typical transaction.
+const NAP: Duration = Duration::from_micros(50);
+
+/// Where in the block a transaction's versions stand.
+pub(crate) const fn position(index: usize) -> Position {
+    index as Position + 1
+}
+
+/// What a run is given.
+pub(crate) struct Input<'b> {
+    pub(crate) tables: &'b Tables,
+    pub(crate) block: &'b Block,
+    pub(crate) source: &'b dyn StateSource,
+    pub(crate) limits: &'b Limits,
+    pub(crate) stop: &'b AtomicBool,
+    pub(crate) forced: bool,
+    pub(crate) optimisations: Optimisations,
+}
+
+/// Everything that the workers of one block share.
+pub(crate) struct Ahead<'b, V> {
+    pub(crate) vm: V,
+    pub(crate) input: Input<'b>,
+    pub(crate) schedule: Schedule<'b>,
+    /// Ready records; `None` stands for a speculation that came to nothing.
+    records: Box<[Mutex<Option<Box<Record>>>]>,
+    pub(crate) counters: Counters,
+}
+
+/// Counts for [`crate::Statistics`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) executions: AtomicU64,
+    pub(crate) reexecutions: AtomicU64,
+    pub(crate) direct: AtomicU64,
+    pub(crate) discarded: AtomicU64,
+    pub(crate) workers: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn statistics(&self, fell_back: bool) -> Statistics {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Statistics {
+            executions: count(&self.executions),
+            reexecutions: count(&self.reexecutions),
+            direct: count(&self.direct),
+            discarded: count(&self.discarded),
+            workers: count(&self.workers) as u32,
+            fell_back,
+        }
+    }
+}
+
+/// What belongs to one worker.
+pub(crate) struct Worker<I> {
+    vm: I,
+    /// How the schedule marks what this worker executed.
+    pub(crate) mark: u8,
+    /// A head that another worker's record has kept, the last time this one looked.
+    pub(crate) stuck: usize,
+    /// Emptied records, for the next executions.
+    #[expect(clippy::vec_box, reason = "records travel between workers, as pointers")]
+    spare: Vec<Box<Record>>,
+}
+
+/// An execution that panicked.
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+impl<'b, V: Vm<'b>> Ahead<'b, V> {
+    pub(crate) fn new(vm: V, input: Input<'b>) -> Self {
+        Self {
+            vm,
+            schedule: Schedule::new(input.block, input.optimisations),
+            records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
+            counters: Counters::default(),
+            input,
+        }
+    }
+
+    /// A worker's own things, for the worker with this number.
+    pub(crate) fn worker(&self, number: usize) -> Worker<V::Instance> {
+        Counters::add(&self.counters.workers);
+        let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
+        Worker { vm: self.machine(), mark, stuck: usize::MAX, spare: Vec::new() }
+    }
+
+    /// The same for a worker whose machine an unwinding execution has left in disorder.
+    pub(crate) fn renew(&self, worker: &mut Worker<V::Instance>) {
+        worker.vm = self.machine();
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.input.stop.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.input.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// The record of a transaction that is ready, unless its speculation came to nothing.
+    pub(crate) fn take(&self, index: usize) -> Option<Box<Record>> {
+        self.records[index].lock().take()
+    }
+
+    /// The whole life of a worker that leaves committing to somebody else: until everything has
+    /// been handed out, or until it is stopped.
+    pub(crate) fn work(&self, number: usize) {
+        let mut worker = self.worker(number);
+        let (mut idle, mut last) = (0, None);
+        while !self.stopped() {
+            match self.schedule.claim(last, idle) {
+                Claim::Run(indices) => {
+                    idle = 0;
+                    last = indices.clone().last();
+                    indices.for_each(|index| self.execute(&mut worker, index));
+                }
+                Claim::Wait => {
+                    idle += 1;
+                    pause(idle);
+                }
+                Claim::Finished => return,
+            }
+        }
+    }
+
+    /// Executes a claimed transaction ahead of its turn, publishes what it wrote, marks it ready.
+    pub(crate) fn execute(&self, worker: &mut Worker<V::Instance>, index: usize) {
+        match self.speculate(worker, index) {
+            Ok(record) => {
+                let stamp = Stamp::new(position(index), SPECULATIVE);
+                for write in &record.writes.accounts {
+                    self.input.tables.account(write.id).chain.publish(stamp, write.value);
+                }
+                for (id, value) in &record.writes.slots {
+                    self.input.tables.slot(*id).chain.publish(stamp, *value);
+                }
+                self.schedule.executed(index, record.result.tx_gas_used());
+                *self.records[index].lock() = Some(record);
+            }
+            Err(()) => Counters::add(&self.counters.discarded),
+        }
+        self.schedule.set_ready(index, worker.mark);
+    }
+
+    fn machine(&self) -> V::Instance {
+        self.vm.instance(View::new(self.input.tables, self.input.source, self.input.stop))
+    }
+
+    /// Runs a transaction ahead of its turn. An error or a panic is nothing but a lost run.
+    fn speculate(&self, worker: &mut Worker<V::Instance>, index: usize) -> Result<Box<Record>, ()> {
+        let soft = self.input.optimisations.commutative_balances;
+        let predicted = if soft { self.vm.claims(index) } else { None };
+        let lens = Lens { position: position(index), soft, predicted };
+        match self.attempt(worker, index, lens) {
+            Ok(Ok(record)) => Ok(record),
+            Ok(Err(_)) => Err(()),
+            Err(_panic) => {
+                self.renew(worker);
+                Err(())
+            }
+        }
+    }
+
+    /// One execution, recorded. What it panics with is handed back.
+    pub(crate) fn attempt(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        index: usize,
+        lens: Lens,
+    ) -> Result<Result<Box<Record>, Failed>, Panic> {
+        Counters::add(&self.counters.executions);
+        catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index, lens)))
+    }
+
+    fn attempt_unguarded(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        index: usize,
+        lens: Lens,
+    ) -> Result<Box<Record>, Failed> {
+        let mut record = worker.spare.pop().unwrap_or_default();
+        record.writes.clear();
+        self.vm.view(&mut worker.vm).begin(lens, std::mem::take(&mut record.reads));
+        let Effects { result, reward, state } =
+            self.vm.execute(&mut worker.vm, index, &mut record.writes)?;
+        record.reads = std::mem::take(&mut self.vm.view(&mut worker.vm).reads);
+        record.result = result;
+        record.reward = reward;
+        record.state = state;
+        Ok(record)
+    }
+
+    /// Takes a speculative run's published writes back.
+    pub(crate) fn withdraw(&self, index: usize, record: &Record) {
+        let stamp = Stamp::new(position(index), SPECULATIVE);
+        for write in &record.writes.accounts {
+            self.input.tables.account(write.id).chain.withdraw(stamp);
+        }
+        for (id, _) in &record.writes.slots {
+            self.input.tables.slot(*id).chain.withdraw(stamp);
+        }
+    }
+}
+
+impl<I> Worker<I> {
+    /// Keeps an emptied record for a next execution.
+    pub(crate) fn recycle(&mut self, record: Box<Record>) {
+        if self.spare.len() < 64 {
+            self.spare.push(record);
+        }
+    }
+}
+
+/// Waits without touching anything that the working threads need.
+pub(crate) fn pause(idle: u32) {
+    if idle < LOOKS {
+        sync::relax(SPINS);
+    } else {
+        sync::sleep(NAP);
+    }
+}
