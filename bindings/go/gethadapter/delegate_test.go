@@ -120,6 +120,19 @@ func TestDelegationByConfig(t *testing.T) {
 	}
 }
 
+// A chain on which Petersburg came later: geth executes the blocks in between, braid the others.
+func TestDelegationBeforePetersburg(t *testing.T) {
+	config := *chains.Forks()[2].Config
+	config.ConstantinopleBlock, config.PetersburgBlock = big.NewInt(3), big.NewInt(6)
+	chain := chains.Generate(chains.Fork{Name: "Ropsten", Config: &config}, 8, 12)
+	bc, p := newChain(t, chain, quiet(), Options{Mode: Verify, Threads: 2, Forced: true})
+	insert(t, bc, chain.Blocks)
+	have := p.Counters()
+	if have.Processed != 5 || have.Delegated[ForkUnsupported] != 3 || have.Differences != 0 {
+		t.Errorf("%+v", have)
+	}
+}
+
 // A clique chain pays no rewards; braid must not.
 func TestDelegationOfClique(t *testing.T) {
 	old := chains.Forks()[0]

@@ -96,7 +96,7 @@ func New(bc *core.BlockChain, options Options) (*Processor, error) {
 		geth:     core.NewStateProcessor(bc),
 		executor: executor,
 	}
-	text, err := json.Marshal(p.config)
+	text, err := json.Marshal(p.rulesConfig())
 	if err != nil {
 		p.Close()
 		return nil, fmt.Errorf("gethadapter: chain config: %w", err)
@@ -105,6 +105,18 @@ func New(bc *core.BlockChain, options Options) (*Processor, error) {
 		log.Warn("Braid does not know this chain; geth executes its blocks", "err", p.unknown)
 	}
 	return p, nil
+}
+
+// rulesConfig is the chain's config as braid takes it. Where Petersburg came after Constantinople, as
+// on Ropsten, both begin with Petersburg: geth executes the blocks between the two.
+func (p *Processor) rulesConfig() *params.ChainConfig {
+	petersburg := p.config.PetersburgBlock
+	if petersburg == nil || !p.config.IsConstantinople(petersburg) {
+		return p.config
+	}
+	own := *p.config
+	own.ConstantinopleBlock = petersburg
+	return &own
 }
 
 // Close ends braid's threads, unless the host gave the executor. Blocks that come later are
