@@ -163,8 +163,13 @@ func (p *Processor) Process(
 	return run.result, nil
 }
 
-// failed reports that braid gave no verdict.
+// failed reports that braid gave no verdict, or that it could not be asked for one.
 func (p *Processor) failed(block *types.Block, err error) {
+	var why *untold
+	if errors.As(err, &why) {
+		p.counters.delegate(why.reason)
+		return
+	}
 	p.counters.fail(err)
 	log.Warn("Braid failed; geth executes the block", "number", block.Number(), "err", err)
 }
