@@ -318,7 +318,7 @@ typedef struct braid_error_view {
 } braid_error_view;
 
 /**
- * Borrowed bytes. `ptr` may be NULL where `len` is 0.
+ * Borrowed bytes. `ptr` may be NULL where `len` is 0, and is where the library gives them.
  */
 typedef struct braid_bytes {
     /**
@@ -697,7 +697,8 @@ typedef struct braid_code {
 } braid_code;
 
 /**
- * A committed step of a block: it can no longer change.
+ * A committed step of a block: it can no longer change. An array without elements, here and in
+ * what the arrays hold, is NULL.
  */
 typedef struct braid_commit {
     /**
@@ -907,7 +908,8 @@ typedef struct braid_statistics {
 
 /**
  * Everything that a block yields. Arrays follow the block's order or are sorted: the same block
- * gives the same bytes, whatever the threads.
+ * gives the same bytes, whatever the threads. An array without elements, here and in what the
+ * arrays hold, is NULL.
  */
 typedef struct braid_result_view {
     /**

@@ -34,11 +34,11 @@ func decode(view *C.braid_result_view) (*Result, error) {
 	if view.flags&C.BRAID_HAS_REQUESTS != 0 {
 		result.Requests = make([][]byte, 0, view.requests_count)
 	}
-	requests := items(&view.requests, view.requests_count)
+	requests := items(view.requests, view.requests_count)
 	for i := range requests {
 		result.Requests = append(result.Requests, bytesOf(&requests[i]))
 	}
-	codes := items(&view.codes, view.codes_count)
+	codes := items(view.codes, view.codes_count)
 	for i := range codes {
 		result.Codes = append(result.Codes, Code{hashOf(codes[i].hash), bytesOf(&codes[i].bytes)})
 	}
@@ -47,15 +47,8 @@ func decode(view *C.braid_result_view) (*Result, error) {
 
 func hashOf(hash C.braid_hash) Hash { return *(*Hash)(unsafe.Pointer(&hash)) }
 
-// items are those of an array of a view, valid as long as the view is. The pointer of an empty array
-// may be any number, and a number that is no pointer, seen on a stack, ends a Go program: so it is
-// not even loaded then.
-func items[T any](first **T, count C.uint64_t) []T {
-	if count == 0 {
-		return nil
-	}
-	return unsafe.Slice(*first, count)
-}
+// items are those of an array of a view, valid as long as the view is; nil where there are none.
+func items[T any](first *T, count C.uint64_t) []T { return unsafe.Slice(first, count) }
 
 // bytesOf copies; nil where there is nothing.
 func bytesOf(bytes *C.braid_bytes) []byte {
@@ -64,13 +57,13 @@ func bytesOf(bytes *C.braid_bytes) []byte {
 
 // borrowed is valid as long as the view is.
 func borrowed(bytes *C.braid_bytes) []byte {
-	return items((**byte)(unsafe.Pointer(&bytes.ptr)), bytes.len)
+	return items((*byte)(unsafe.Pointer(bytes.ptr)), bytes.len)
 }
 
 func receipts(view *C.braid_result_view) []Receipt {
 	all := logs(view)
 	receipts := make([]Receipt, 0, view.receipts_count)
-	each := items(&view.receipts, view.receipts_count)
+	each := items(view.receipts, view.receipts_count)
 	for i := range each {
 		from := &each[i]
 		count := int(from.logs_count)
@@ -89,7 +82,7 @@ func receipts(view *C.braid_result_view) []Receipt {
 
 // logs are those of all receipts, one receipt after the other.
 func logs(view *C.braid_result_view) []Log {
-	from := items(&view.logs, view.logs_count)
+	from := items(view.logs, view.logs_count)
 	var topicsCount, dataLength int
 	for i := range from {
 		topicsCount += int(from[i].topics_count)
@@ -99,7 +92,7 @@ func logs(view *C.braid_result_view) []Log {
 	logs := make([]Log, len(from))
 	for i := range from {
 		firstTopic, firstByte := len(topics), len(data)
-		first := (**Hash)(unsafe.Pointer(&from[i].topics))
+		first := (*Hash)(unsafe.Pointer(from[i].topics))
 		topics = append(topics, items(first, C.uint64_t(from[i].topics_count))...)
 		data = append(data, borrowed(&from[i].data)...)
 		logs[i] = Log{
@@ -112,8 +105,8 @@ func logs(view *C.braid_result_view) []Log {
 }
 
 func accounts(view *C.braid_result_view) []AccountChange {
-	all := slices.Clone(items((**Slot)(unsafe.Pointer(&view.slots)), view.slots_count))
-	from := items(&view.accounts, view.accounts_count)
+	all := slices.Clone(items((*Slot)(unsafe.Pointer(view.slots)), view.slots_count))
+	from := items(view.accounts, view.accounts_count)
 	changes := make([]AccountChange, len(from))
 	for i := range from {
 		count := int(from[i].slots_count)
@@ -139,6 +132,7 @@ func statistics(from *C.braid_statistics) Statistics {
 		Direct:       uint64(from.direct),
 		Discarded:    uint64(from.discarded),
 		FellBack:     from.fell_back != 0,
+		Reads:        uint64(from.reads),
 		Decode:       time.Duration(from.decode_ns),
 		Execute:      time.Duration(from.execute_ns),
 		Result:       time.Duration(from.result_ns),

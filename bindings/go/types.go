@@ -175,6 +175,8 @@ type Statistics struct {
 	Discarded uint64
 	// FellBack says that the executor stopped speculating on this block.
 	FellBack bool
+	// Reads are those that the reader was asked for.
+	Reads uint64
 	// Decode, Execute, Result and Roots are the times to decode the block and recover its senders,
 	// to execute it with waiting for the executor, to make the result, and, in that, its roots.
 	Decode, Execute, Result, Roots time.Duration

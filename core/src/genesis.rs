@@ -21,6 +21,18 @@ pub enum ChainError {
     /// A key that is not known.
     #[error("chain config: unknown key `{0}`; braid refuses to guess which rules it changes")]
     Unknown(String),
+    /// Constantinople without Petersburg: the gas of storage in the blocks between the two follows
+    /// EIP-1283, which the EVM here does not have.
+    #[error(
+        "chain config: `petersburgBlock` {petersburg} comes after `constantinopleBlock` \
+         {constantinople}; braid does not know the rules of the blocks between them (EIP-1283)"
+    )]
+    ConstantinopleAlone {
+        /// The first block of Constantinople.
+        constantinople: u64,
+        /// The first block of Petersburg.
+        petersburg: u64,
+    },
     /// A value of the wrong kind.
     #[error("chain config: `{key}` must be {expected}")]
     Malformed {
@@ -97,12 +109,7 @@ pub(crate) fn parse(config: &Value) -> Result<Chain, ChainError> {
             forks.extend(names.iter().map(|fork| (*fork, ForkCondition::Block(block))));
         }
     }
-    // geth: a missing Petersburg block means that it came with Constantinople.
-    if let (Some(block), None) =
-        (number(config, "constantinopleBlock")?, number(config, "petersburgBlock")?)
-    {
-        forks.push((Fork::Petersburg, ForkCondition::Block(block)));
-    }
+    forks.extend(petersburg(config)?.map(|block| (Fork::Petersburg, ForkCondition::Block(block))));
     if let Some(block) = number(config, "daoForkBlock")?
         && config.get("daoForkSupport").and_then(Value::as_bool).unwrap_or(false)
     {
@@ -128,6 +135,17 @@ pub(crate) fn parse(config: &Value) -> Result<Chain, ChainError> {
         }
     };
     Ok(Chain::custom(id, forks, blobs, deposit))
+}
+
+/// Where Petersburg begins that has no block of its own: with Constantinople, as in geth.
+fn petersburg(config: &Map<String, Value>) -> Result<Option<u64>, ChainError> {
+    match (number(config, "constantinopleBlock")?, number(config, "petersburgBlock")?) {
+        (Some(constantinople), Some(petersburg)) if petersburg > constantinople => {
+            Err(ChainError::ConstantinopleAlone { constantinople, petersburg })
+        }
+        (constantinople, None) => Ok(constantinople),
+        _ => Ok(None),
+    }
 }
 
 /// Merged from the start where the total difficulty is zero; otherwise each block tells by its own
@@ -188,4 +206,39 @@ fn number(config: &Map<String, Value>, key: &str) -> Result<Option<u64>, ChainEr
     };
     let malformed = || ChainError::Malformed { key: key.into(), expected: "a whole number" };
     parsed.map(Some).ok_or_else(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_hardforks::EthereumHardforks;
+
+    fn parsed(forks: &str) -> Result<Chain, ChainError> {
+        let text = format!("{{\"chainId\": 1, {forks}}}");
+        parse(&serde_json::from_str(&text).unwrap())
+    }
+
+    #[test]
+    fn constantinople_needs_petersburg() {
+        let error = parsed(r#""constantinopleBlock": 10, "petersburgBlock": 20"#).unwrap_err();
+        let expected = ChainError::ConstantinopleAlone { constantinople: 10, petersburg: 20 };
+        assert_eq!(error, expected);
+        let message = error.to_string();
+        assert!(message.contains("`constantinopleBlock` 10"), "{message}");
+        assert!(message.contains("`petersburgBlock` 20"), "{message}");
+        for (forks, first) in [
+            (r#""constantinopleBlock": 10, "petersburgBlock": 10"#, Some(10)),
+            // As in geth, Petersburg comes with Constantinople where it has no block of its own.
+            (r#""constantinopleBlock": 10"#, Some(10)),
+            (r#""constantinopleBlock": 10, "petersburgBlock": null"#, Some(10)),
+            (r#""byzantiumBlock": 10"#, None),
+        ] {
+            let chain = parsed(forks).unwrap();
+            for block in [9, 10] {
+                let header = alloy_consensus::Header { number: block, ..Default::default() };
+                let active = chain.rules(&header).is_petersburg_active_at_block(block);
+                assert_eq!(active, first.is_some_and(|first| block >= first), "{forks}: {block}");
+            }
+        }
+    }
 }

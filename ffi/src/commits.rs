@@ -13,7 +13,7 @@ use crate::{
     error::Failure,
     result::{self, BraidCode, BraidReceipt},
     status::{BRAID_COMMIT_REFUSED, BRAID_OK},
-    types::{BraidAccount, BraidAddress, BraidBytes, BraidSlot},
+    types::{BraidAccount, BraidAddress, BraidBytes, BraidSlot, first},
 };
 use alloy_consensus::TxReceipt;
 use alloy_primitives::{Address, U256};
@@ -45,7 +45,8 @@ pub struct BraidCommittedAccount {
     pub slots_count: u64,
 }
 
-/// A committed step of a block: it can no longer change.
+/// A committed step of a block: it can no longer change. An array without elements, here and in
+/// what the arrays hold, is NULL.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct BraidCommit {
@@ -163,9 +164,9 @@ impl Converted {
             step,
             transaction,
             receipt: self.receipt.as_ref().map_or(ptr::null(), |receipt| receipt),
-            accounts: self.accounts.as_ptr(),
+            accounts: first(&self.accounts),
             accounts_count: self.accounts.len() as u64,
-            codes: self.codes.as_ptr(),
+            codes: first(&self.codes),
             codes_count: self.codes.len() as u64,
         }
     }
@@ -212,7 +213,7 @@ fn accounts(changed: &[(&Address, &Account)]) -> (Vec<BraidCommittedAccount>, Ve
             address: (**address).into(),
             flags: if exists { 0 } else { result::BRAID_ACCOUNT_DESTROYED },
             after: if exists { (&account.info).into() } else { BraidAccount::default() },
-            slots: own.as_ptr(),
+            slots: first(own),
             slots_count: own.len() as u64,
         }
     };

@@ -125,7 +125,7 @@ pub unsafe extern "C" fn braid_error_free(error: *mut BraidError) {
 impl From<ChainError> for Failure {
     fn from(error: ChainError) -> Self {
         let status = match error {
-            ChainError::Unknown(_) => BRAID_UNKNOWN_FORK,
+            ChainError::Unknown(_) | ChainError::ConstantinopleAlone { .. } => BRAID_UNKNOWN_FORK,
             ChainError::NotAnObject | ChainError::Missing(_) | ChainError::Malformed { .. } => {
                 BRAID_BAD_CHAIN_CONFIG
             }

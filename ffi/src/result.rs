@@ -8,7 +8,7 @@
 
 use crate::{
     entry,
-    types::{BraidAccount, BraidAddress, BraidBloom, BraidBytes, BraidHash, BraidSlot},
+    types::{BraidAccount, BraidAddress, BraidBloom, BraidBytes, BraidHash, BraidSlot, first},
 };
 use alloy_consensus::{Header, ReceiptWithBloom, TxReceipt, proofs::calculate_receipt_root};
 use alloy_hardforks::EthereumHardforks;
@@ -41,7 +41,8 @@ pub struct BraidResult {
 }
 
 /// Everything that a block yields. Arrays follow the block's order or are sorted: the same block
-/// gives the same bytes, whatever the threads.
+/// gives the same bytes, whatever the threads. An array without elements, here and in what the
+/// arrays hold, is NULL.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct BraidResultView {
@@ -294,17 +295,17 @@ fn view(owned: &Owned, flags: u32, receipts_root: B256, bloom: Bloom) -> BraidRe
         receipts_root: receipts_root.into(),
         requests_hash: outcome.requests_hash().into(),
         logs_bloom: bloom.into(),
-        requests: owned._requests.as_ptr(),
+        requests: first(&owned._requests),
         requests_count: owned._requests.len() as u64,
-        receipts: owned._receipts.as_ptr(),
+        receipts: first(&owned._receipts),
         receipts_count: owned._receipts.len() as u64,
-        logs: owned._logs.as_ptr(),
+        logs: first(&owned._logs),
         logs_count: owned._logs.len() as u64,
-        accounts: owned._accounts.as_ptr(),
+        accounts: first(&owned._accounts),
         accounts_count: owned._accounts.len() as u64,
-        slots: owned._slots.as_ptr(),
+        slots: first(&owned._slots),
         slots_count: owned._slots.len() as u64,
-        codes: owned._codes.as_ptr(),
+        codes: first(&owned._codes),
         codes_count: owned._codes.len() as u64,
         receipts_rlp: BraidBytes::of(&owned._receipts_rlp),
         access_list_rlp: BraidBytes::of(&owned._access_list_rlp),
@@ -336,7 +337,7 @@ pub(crate) fn receipts(from: &[Receipt], blooms: &[Bloom]) -> (Vec<BraidReceipt>
             cumulative_gas_used: receipt.cumulative_gas_used,
             gas_used,
             logs_bloom: (*bloom).into(),
-            logs: own.as_ptr(),
+            logs: first(own),
             logs_count: own.len() as u64,
         }
     };
@@ -350,7 +351,7 @@ fn log(log: &Log) -> BraidLog {
     BraidLog {
         address: log.address.into(),
         topics_count: log.data.topics().len() as u32,
-        topics: log.data.topics().as_ptr().cast(),
+        topics: first(log.data.topics()).cast(),
         data: BraidBytes::of(&log.data.data),
     }
 }
@@ -377,7 +378,7 @@ fn accounts(from: &[AccountChange]) -> (Vec<BraidAccountChange>, Vec<BraidSlot>)
             flags,
             before: change.before.as_ref().map(BraidAccount::from).unwrap_or_default(),
             after: change.after.as_ref().map(BraidAccount::from).unwrap_or_default(),
-            slots: own.as_ptr(),
+            slots: first(own),
             slots_count: own.len() as u64,
         }
     };

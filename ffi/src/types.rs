@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, Bloom, KECCAK256_EMPTY, U256};
 use revm::state::AccountInfo;
 use std::ptr;
 
-/// Borrowed bytes. `ptr` may be NULL where `len` is 0.
+/// Borrowed bytes. `ptr` may be NULL where `len` is 0, and is where the library gives them.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct BraidBytes {
@@ -21,8 +21,14 @@ impl BraidBytes {
     pub(crate) const EMPTY: Self = Self { ptr: ptr::null(), len: 0 };
 
     pub(crate) const fn of(bytes: &[u8]) -> Self {
-        Self { ptr: bytes.as_ptr(), len: bytes.len() as u64 }
+        Self { ptr: first(bytes), len: bytes.len() as u64 }
     }
+}
+
+/// The first of the items; NULL where there are none. An empty Rust array has a pointer that is no
+/// address, and a host whose runtime looks at pointers, such as Go's, ends when it sees one.
+pub(crate) const fn first<T>(items: &[T]) -> *const T {
+    if items.is_empty() { ptr::null() } else { items.as_ptr() }
 }
 
 impl Default for BraidBytes {

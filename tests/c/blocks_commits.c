@@ -113,10 +113,17 @@ static void fold_receipt(fold *fold, const braid_commit *commit) {
     to->logs_count = commit->receipt->logs_count;
     to->success = commit->receipt->success;
     to->bloom = commit->receipt->logs_bloom;
-    for (uint64_t i = 0; i < to->logs_count; i++) CHECK(commit->receipt->logs[i].topics_count < 5);
+    CHECK_ARRAY(commit->receipt->logs, commit->receipt->logs_count);
+    for (uint64_t i = 0; i < to->logs_count; i++) {
+        const braid_log *log = &commit->receipt->logs[i];
+        CHECK(log->topics_count < 5);
+        CHECK_ARRAY(log->topics, log->topics_count);
+        CHECK_ARRAY(log->data.ptr, log->data.len);
+    }
 }
 
 static void fold_account(fold *fold, const braid_committed_account *from) {
+    CHECK_ARRAY(from->slots, from->slots_count);
     folded_account *to = sorted_insert(&fold->accounts, &from->address);
     if (to->slots.size == 0) to->slots = sorted_new(sizeof(braid_slot), sizeof(braid_u256));
     to->exists = (from->flags & BRAID_ACCOUNT_DESTROYED) == 0;
@@ -140,6 +147,8 @@ int32_t fold_commit(void *user, const braid_commit *commit) {
     CHECK(commit->struct_size >= sizeof *commit);
     CHECK(commit->step >= fold->step);
     fold->step = commit->step;
+    CHECK_ARRAY(commit->accounts, commit->accounts_count);
+    CHECK_ARRAY(commit->codes, commit->codes_count);
     fold_receipt(fold, commit);
     for (uint64_t i = 0; i < commit->accounts_count; i++) {
         const braid_committed_account *account = &commit->accounts[i];

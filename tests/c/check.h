@@ -24,4 +24,7 @@
         }                                                                                   \
     } while (0)
 
+/* An array without elements is NULL, one with elements is not. */
+#define CHECK_ARRAY(first, count) CHECK(((first) == NULL) == ((count) == 0))
+
 #endif

@@ -333,10 +333,34 @@ static int same(braid_bytes left, braid_bytes right) {
     return left.len == right.len && (left.len == 0 || memcmp(left.ptr, right.ptr, left.len) == 0);
 }
 
+/* Every pointer of a view leads somewhere or is NULL: nothing else may reach a host whose runtime
+   looks at pointers. */
+static void check_arrays(const braid_result_view *view) {
+    CHECK_ARRAY(view->requests, view->requests_count);
+    CHECK_ARRAY(view->receipts, view->receipts_count);
+    CHECK_ARRAY(view->logs, view->logs_count);
+    CHECK_ARRAY(view->accounts, view->accounts_count);
+    CHECK_ARRAY(view->slots, view->slots_count);
+    CHECK_ARRAY(view->codes, view->codes_count);
+    CHECK_ARRAY(view->receipts_rlp.ptr, view->receipts_rlp.len);
+    CHECK_ARRAY(view->access_list_rlp.ptr, view->access_list_rlp.len);
+    for (uint64_t i = 0; i < view->receipts_count; i++) {
+        CHECK_ARRAY(view->receipts[i].logs, view->receipts[i].logs_count);
+    }
+    for (uint64_t i = 0; i < view->logs_count; i++) {
+        CHECK_ARRAY(view->logs[i].topics, view->logs[i].topics_count);
+        CHECK_ARRAY(view->logs[i].data.ptr, view->logs[i].data.len);
+    }
+    for (uint64_t i = 0; i < view->accounts_count; i++) {
+        CHECK_ARRAY(view->accounts[i].slots, view->accounts[i].slots_count);
+    }
+}
+
 void dump_check(const dump *dump, const braid_result *result) {
     const braid_result_view *view = braid_result_get(result);
     CHECK(view != NULL);
     CHECK(view->struct_size >= sizeof *view);
+    check_arrays(view);
     CHECK_EQUAL(view->gas_used, dump->gas_used);
     CHECK_EQUAL(view->receipts_count, dump->transactions_count);
     CHECK_EQUAL((view->flags & BRAID_HAS_RECEIPTS_ROOT) != 0, dump->has_status != 0);

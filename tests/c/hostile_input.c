@@ -60,6 +60,8 @@ void test_chains(const host *host) {
     CHECK_EQUAL(config("{\"chainId\":1e99}"), BRAID_BAD_CHAIN_CONFIG);
     CHECK_EQUAL(config("{\"chainId\":1,\"homesteadBlock\":-1}"), BRAID_BAD_CHAIN_CONFIG);
     CHECK_EQUAL(config("{\"chainId\":1,\"bogotaTime\":1}"), BRAID_UNKNOWN_FORK);
+    CHECK_EQUAL(config("{\"chainId\":1,\"constantinopleBlock\":1,\"petersburgBlock\":2}"),
+                BRAID_UNKNOWN_FORK);
     char deep[10001];
     memset(deep, '[', sizeof deep - 1);
     deep[sizeof deep - 1] = 0;

@@ -60,15 +60,21 @@ inline void check(const dump &of, const braid::Outcome &outcome) {
         CHECK(std::memcmp(&outcome.logs_bloom(), &of.logs_bloom, 256) == 0);
     }
     std::size_t logs = 0, topics = 0, slots = 0;
-    for (const auto &receipt : outcome.receipts()) logs += braid::logs(receipt).size();
-    for (const auto &log : outcome.logs()) topics += braid::topics(log).size();
-    for (const auto &change : outcome.accounts()) slots += braid::slots(change).size();
-    CHECK_EQUAL(logs, outcome.logs().size());
+    // An empty span points nowhere.
+    const auto size = [](const auto &items) {
+        CHECK((items.data() == nullptr) == items.empty());
+        return items.size();
+    };
+    size(outcome.codes());
+    for (const auto &receipt : outcome.receipts()) logs += size(braid::logs(receipt));
+    for (const auto &log : outcome.logs()) topics += size(braid::topics(log));
+    for (const auto &change : outcome.accounts()) slots += size(braid::slots(change));
+    CHECK_EQUAL(logs, size(outcome.logs()));
     CHECK(topics <= 4 * logs);
     CHECK_EQUAL(slots, outcome.view().slots_count);
     CHECK(outcome.has_requests() == (of.has_requests != 0));
     CHECK(std::memcmp(&outcome.requests_hash(), &of.requests_hash, 32) == 0);
-    CHECK_EQUAL(outcome.requests().size(), of.requests_count);
+    CHECK_EQUAL(size(outcome.requests()), of.requests_count);
     CHECK(outcome.has_access_list() == (of.access_list.len != 0));
     CHECK(std::ranges::equal(outcome.access_list_rlp(), braid::bytes(of.access_list)));
 }

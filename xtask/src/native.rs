@@ -167,6 +167,14 @@ pub(crate) fn prepare(root: &Path, part: &mut Part) -> Option<Prepared> {
     part.step("blocks", built && run(&mut dump)).then_some(Prepared { prefix, blocks })
 }
 
+/// As [`prepare`], with the library of the release profile: for measurements.
+pub(crate) fn released(root: &Path, part: &mut Part) -> Option<Prepared> {
+    let Prepared { blocks, .. } = prepare(root, part)?;
+    let prepared = Prepared { prefix: workspace(root).join("release"), blocks };
+    let installed = install::run(root, &prepared.prefix, true);
+    part.step("install release", installed).then_some(prepared)
+}
+
 /// What [`prepare`] made.
 pub(crate) struct Prepared {
     pub(crate) prefix: PathBuf,
@@ -226,6 +234,32 @@ pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
         entries.filter(|path| path.extension() == Some(OsStr::new(extension))).collect();
     files.sort();
     files
+}
+
+/// The program on a page about embedding, in C or C++.
+pub(crate) struct Page {
+    /// The language, as the page and its name call it.
+    pub(crate) language: &'static str,
+    pub(crate) compiler: &'static str,
+    pub(crate) flags: &'static [&'static str],
+}
+
+impl Page {
+    /// Compiles the program as the page says, and runs it.
+    pub(crate) fn test(&self, root: &Path, prepared: &Prepared, part: &mut Part) {
+        let (language, folder) = (self.language, workspace(root));
+        let page = format!("docs/embed-{language}.md");
+        let source = folder.join(format!("embed.{language}"));
+        let program = folder.join(format!("embed-{language}"));
+        let written = snippet(&root.join(&page), language, &source);
+        let mut compiler = Command::new(self.compiler);
+        compiler.args(WARNINGS).args(self.flags).arg("-I").arg(prepared.prefix.join("include"));
+        compiler.arg(source).arg("-o").arg(&program);
+        prepared.link_static(&mut compiler);
+        let mut execute = Command::new(program);
+        execute.arg(prepared.without_transactions());
+        part.step(&page, written && run(&mut compiler) && run(&mut execute));
+    }
 }
 
 /// Writes the page's only code block of this language to a file.

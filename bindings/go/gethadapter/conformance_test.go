@@ -130,7 +130,7 @@ func (c *conformance) compare(of *fixtures.Case, executor *braid.Executor) {
 			off.Delegated[ModeOff])
 	}
 	if on.Delegated[BraidFailed] > 0 {
-		c.t.Logf("braid gave no verdict: %s: %s: %v", of.File, of.Name, on.Failure)
+		c.t.Errorf("braid gave no verdict: %s: %s: %v", of.File, of.Name, on.Failure)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -41,6 +41,11 @@ const (
 	OddMerge Reason = "merge"
 	// NoParent: the parent is not known.
 	NoParent Reason = "no parent"
+	// NoSender: a transaction has no sender by the rules of the block, for its type came with a later
+	// fork or its signature is none.
+	NoSender Reason = "no sender"
+	// HighFee: a transaction offers more wei for a unit of gas than 128 bits hold.
+	HighFee Reason = "fee beyond 128 bits"
 	// BraidFailed: braid gave no verdict.
 	BraidFailed Reason = "braid failed"
 )

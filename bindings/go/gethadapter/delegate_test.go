@@ -23,6 +23,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/tracing"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/core/vm"
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/params"
 )
 
@@ -116,6 +117,47 @@ func TestDelegationByConfig(t *testing.T) {
 		insert(t, bc, chain.Blocks)
 		if p.Counters().Delegated[reason] == 0 {
 			t.Errorf("%s: %+v", reason, p.Counters())
+		}
+	}
+}
+
+// A chain on which Petersburg came later: geth executes the blocks in between, braid the others.
+func TestDelegationBeforePetersburg(t *testing.T) {
+	config := *chains.Forks()[2].Config
+	config.ConstantinopleBlock, config.PetersburgBlock = big.NewInt(3), big.NewInt(6)
+	chain := chains.Generate(chains.Fork{Name: "Ropsten", Config: &config}, 8, 12)
+	bc, p := newChain(t, chain, quiet(), Options{Mode: Verify, Threads: 2, Forced: true})
+	insert(t, bc, chain.Blocks)
+	have := p.Counters()
+	if have.Processed != 5 || have.Delegated[ForkUnsupported] != 3 || have.Differences != 0 {
+		t.Errorf("%+v", have)
+	}
+}
+
+// Transactions that braid cannot be told of: geth judges the block, and braid has not failed.
+func TestDelegationByTransaction(t *testing.T) {
+	key, err := crypto.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	high := new(big.Int).Lsh(big.NewInt(1), 130)
+	for reason, test := range map[Reason]struct {
+		fork chains.Fork
+		tx   types.TxData
+	}{
+		NoSender: {chains.Forks()[0], &types.DynamicFeeTx{ChainID: big.NewInt(1337), Gas: 21_000}},
+		HighFee:  {chains.Forks()[5], &types.LegacyTx{GasPrice: high, Gas: 21_000}},
+	} {
+		chain := chains.Empty(test.fork, 1)
+		bc, p := newChain(t, chain, quiet(), Options{Mode: On, Threads: 2})
+		tx := types.MustSignNewTx(key, types.LatestSignerForChainID(big.NewInt(1337)), test.tx)
+		block := chain.Blocks[0].WithBody(types.Body{Transactions: types.Transactions{tx}})
+		if err := processAgain(bc, p, block); err == nil {
+			t.Errorf("%s: the block is valid", reason)
+		}
+		have := p.Counters()
+		if have.Delegated[reason] != 1 || have.Failure != nil || have.Processed != 0 {
+			t.Errorf("%s: %+v", reason, have)
 		}
 	}
 }

@@ -96,7 +96,7 @@ func New(bc *core.BlockChain, options Options) (*Processor, error) {
 		geth:     core.NewStateProcessor(bc),
 		executor: executor,
 	}
-	text, err := json.Marshal(p.config)
+	text, err := json.Marshal(p.rulesConfig())
 	if err != nil {
 		p.Close()
 		return nil, fmt.Errorf("gethadapter: chain config: %w", err)
@@ -105,6 +105,18 @@ func New(bc *core.BlockChain, options Options) (*Processor, error) {
 		log.Warn("Braid does not know this chain; geth executes its blocks", "err", p.unknown)
 	}
 	return p, nil
+}
+
+// rulesConfig is the chain's config as braid takes it. Where Petersburg came after Constantinople, as
+// on Ropsten, both begin with Petersburg: geth executes the blocks between the two.
+func (p *Processor) rulesConfig() *params.ChainConfig {
+	petersburg := p.config.PetersburgBlock
+	if petersburg == nil || !p.config.IsConstantinople(petersburg) {
+		return p.config
+	}
+	own := *p.config
+	own.ConstantinopleBlock = petersburg
+	return &own
 }
 
 // Close ends braid's threads, unless the host gave the executor. Blocks that come later are
@@ -151,8 +163,13 @@ func (p *Processor) Process(
 	return run.result, nil
 }
 
-// failed reports that braid gave no verdict.
+// failed reports that braid gave no verdict, or that it could not be asked for one.
 func (p *Processor) failed(block *types.Block, err error) {
+	var why *untold
+	if errors.As(err, &why) {
+		p.counters.delegate(why.reason)
+		return
+	}
 	p.counters.fail(err)
 	log.Warn("Braid failed; geth executes the block", "number", block.Number(), "err", err)
 }

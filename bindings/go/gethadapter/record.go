@@ -131,7 +131,7 @@ func (p *Processor) document(block *types.Block, from *recorder) (object, error)
 	}
 	document := object{
 		"chainId":     p.config.ChainID,
-		"config":      p.config,
+		"config":      p.rulesConfig(),
 		"block":       encoded,
 		"complete":    true,
 		"prestate":    from.prestate(),

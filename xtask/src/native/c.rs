@@ -1,7 +1,8 @@
 //! The tests in C: the header under every standard, recorded blocks, a hostile host, sanitizers.
 
 use super::{
-    Part, Prepared, WARNINGS, abi, files, nulls, prepare, run, silent, snippet, twice, workspace,
+    Page, Part, Prepared, WARNINGS, abi, files, nulls, prepare, released, run, silent, twice,
+    workspace,
 };
 use std::{fs, path::Path, process::Command};
 
@@ -55,7 +56,9 @@ pub(crate) fn test(root: &Path) -> bool {
         cost.args(["2", "1"]).arg(prepared.small()).stdout(std::process::Stdio::null());
         part.step("the measurement runs", run(&mut cost));
     }
-    page(root, &prepared, &mut part);
+    // Zeroing a struct by `{0}` names only its first field.
+    let flags = &["-std=c99", "-Wno-missing-field-initializers"];
+    Page { language: "c", compiler: "gcc", flags }.test(root, &prepared, &mut part);
     part.passed()
 }
 
@@ -65,11 +68,8 @@ const SOAK: &str = "5000";
 /// A long soak, on the library of the release profile.
 pub(crate) fn soak(root: &Path, blocks: &str) -> bool {
     let mut part = Part::new("soak c");
-    let Some(Prepared { blocks: dumps, .. }) = prepare(root, &mut part) else { return false };
-    let prepared = Prepared { prefix: workspace(root).join("release"), blocks: dumps };
-    if part.step("install release", super::install::run(root, &prepared.prefix, true)) {
-        soak_of(root, &prepared, &mut part, blocks);
-    }
+    let Some(prepared) = released(root, &mut part) else { return false };
+    soak_of(root, &prepared, &mut part, blocks);
     part.passed()
 }
 
@@ -101,11 +101,7 @@ fn null_pointers(root: &Path, prepared: &Prepared, part: &mut Part) {
 /// Measures what the ABI costs, on the recorded blocks and the library of the release profile.
 pub(crate) fn bench(root: &Path) -> bool {
     let mut part = Part::new("bench c");
-    let Some(Prepared { blocks, .. }) = prepare(root, &mut part) else { return false };
-    let prepared = Prepared { prefix: workspace(root).join("release"), blocks };
-    if !part.step("install release", super::install::run(root, &prepared.prefix, true)) {
-        return false;
-    }
+    let Some(prepared) = released(root, &mut part) else { return false };
     let blocks = prepared.recorded();
     if blocks.is_empty() {
         return part.passed();
@@ -117,21 +113,6 @@ pub(crate) fn bench(root: &Path) -> bool {
         part.step(&format!("{threads} threads, {} blocks", blocks.len()), passed);
     }
     part.passed()
-}
-
-/// The program on the page about embedding.
-fn page(root: &Path, prepared: &Prepared, part: &mut Part) {
-    let folder = workspace(root);
-    let (source, program) = (folder.join("embed.c"), folder.join("embed-c"));
-    let written = snippet(&root.join("docs/embed-c.md"), "c", &source);
-    let mut compiler = Command::new("gcc");
-    compiler.arg("-std=c99").args(WARNINGS).arg("-I").arg(prepared.prefix.join("include"));
-    // Zeroing a struct by `{0}` names only its first field.
-    compiler.arg("-Wno-missing-field-initializers").arg(source).arg("-o").arg(&program);
-    prepared.link_static(&mut compiler);
-    let mut execute = Command::new(program);
-    execute.arg(prepared.without_transactions());
-    part.step("docs/embed-c.md", written && run(&mut compiler) && run(&mut execute));
 }
 
 fn quiet<'a>(command: &'a mut Command, prepared: &Prepared) -> &'a mut Command {

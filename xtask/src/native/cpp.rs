@@ -1,6 +1,6 @@
 //! The tests in C++: the wrapper, its example, the CMake and pkg-config packages, the pages.
 
-use super::{Part, Prepared, WARNINGS, c::SANITIZE, output, prepare, run, snippet, workspace};
+use super::{Page, Part, Prepared, WARNINGS, c::SANITIZE, output, prepare, run, workspace};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -26,7 +26,8 @@ pub(crate) fn test(root: &Path) -> bool {
     if let Some(program) = build(root, &prepared, &mut part, "wrapper", &SANITIZE) {
         part.step("wrapper under ASan and UBSan", small(program));
     }
-    page(root, &prepared, &mut part);
+    Page { language: "cpp", compiler: "g++", flags: &["-std=c++20"] }
+        .test(root, &prepared, &mut part);
     if part.has("example through CMake", &["cmake"]) {
         let passed = cmake(root, &prepared);
         part.step("example through CMake", passed);
@@ -66,20 +67,6 @@ fn build(
     prepared.link_static(&mut cpp);
     let made = fs::create_dir_all(&folder).is_ok() && run(&mut c) && run(&mut cpp);
     part.step(&format!("build {what}"), made).then_some(program)
-}
-
-/// The program on the page about embedding.
-fn page(root: &Path, prepared: &Prepared, part: &mut Part) {
-    let folder = workspace(root);
-    let (source, program) = (folder.join("embed.cpp"), folder.join("embed-cpp"));
-    let written = snippet(&root.join("docs/embed-cpp.md"), "cpp", &source);
-    let mut cpp = Command::new("g++");
-    cpp.arg("-std=c++20").args(WARNINGS).arg("-I").arg(prepared.prefix.join("include"));
-    cpp.arg(source).arg("-o").arg(&program);
-    prepared.link_static(&mut cpp);
-    let mut execute = Command::new(program);
-    execute.arg(prepared.without_transactions());
-    part.step("docs/embed-cpp.md", written && run(&mut cpp) && run(&mut execute));
 }
 
 /// Configures, builds and runs the example as another project would.

@@ -3,7 +3,7 @@
 //! Both modules link the static library. Go compiles geth several times over (plain, with the race
 //! detector, with its KZG code in C), and keeps what it compiled.
 
-use super::{Part, Prepared, cargo, output, prepare, run, snippet, target, workspace};
+use super::{Part, Prepared, cargo, output, prepare, released, run, snippet, target, workspace};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -43,20 +43,27 @@ pub(crate) fn test(root: &Path, long: bool) -> bool {
     part.passed()
 }
 
-/// Compares geth's processor with braid on the library of the release profile.
+/// Compares geth's processor with braid, and measures what Go's callbacks cost on the recorded
+/// blocks, on the library of the release profile. Chains are generated once and kept.
 pub(crate) fn bench(root: &Path) -> bool {
     let mut part = Part::new("bench go");
     if !part.has("all", &["go", "gcc", "ld", "objcopy", "ar", "nm"]) {
         return part.passed();
     }
-    let prefix = workspace(root).join("release");
-    if !part.step("install release", super::install::run(root, &prefix, true)) {
-        return false;
-    }
-    let prepared = Prepared { prefix, blocks: PathBuf::new() };
+    let Some(prepared) = released(root, &mut part) else { return false };
     let go = Toolchain::new(root, &prepared, false);
-    part.step("heavy blocks", run(&mut go.adapter(&["run", "./cmd/bench"])));
-    part.step("mixed blocks", run(&mut go.adapter(&["run", "./cmd/bench", "-mixed"])));
+    let blocks: Vec<PathBuf> = prepared.recorded().iter().map(|path| absolute(path)).collect();
+    for threads in ["1", "2"] {
+        if !blocks.is_empty() {
+            let mut cost = go.bindings(&["run", "./cmd/cost", "-threads", threads]);
+            part.step(&format!("cost, {threads} threads"), run(cost.args(&blocks)));
+        }
+    }
+    for (what, kind) in [("heavy", None), ("mixed", Some("-mixed"))] {
+        let chain = absolute(&workspace(root).join(format!("{what}.chain")));
+        let mut bench = go.adapter(&["run", "./cmd/bench", "-chain"]);
+        part.step(&format!("{what} blocks"), run(bench.arg(chain).args(kind)));
+    }
     part.passed()
 }
 
@@ -115,6 +122,9 @@ fn tests<'a>(args: &[&'a str]) -> Vec<&'a str> {
 fn bindings(go: &Toolchain, prepared: &Prepared, part: &mut Part) {
     part.step("vet the bindings", run(&mut go.bindings(&["vet", "./..."])));
     part.step("bindings", run(&mut go.bindings(&tests(&["./..."]))));
+    // The measurement of what Go's callbacks cost, which compares each result too.
+    let mut cost = go.bindings(&["run", "./cmd/cost", "-rounds", "1"]);
+    part.step("the measurement runs", run(cost.arg(absolute(&prepared.small()))));
     // The recorded blocks take long under the race detector, and add no schedule.
     let small = ["-race", "-run", "Concurrent|Forgotten|Reader|Cancel|Close|Codes", "."];
     part.step("bindings under the race detector", run(&mut go.bindings(&tests(&small))));
