@@ -10,12 +10,13 @@ use super::{
     tables::Tables,
     view::{View, ViewError},
     vm::Revm,
+    watch::Watch,
 };
 use crate::{
     block::Block,
     chain::Chain,
     error::{ExecuteError, HostError},
-    outcome::{Outcome, Statistics},
+    outcome::Outcome,
     pool::Pool,
     source::StateSource,
     sync::atomic::AtomicBool,
@@ -40,6 +41,7 @@ impl Job<'_> {
         pool: &mut Pool,
         tables: &mut Tables,
         hook: Option<Box<CommitHook<'_>>>,
+        watch: impl Watch,
     ) -> Result<Outcome, ExecuteError> {
         let rules = self.chain.rules(&self.block.header);
         let env = rules.evm_env(&self.block.header);
@@ -56,7 +58,8 @@ impl Job<'_> {
             // The beneficiary's reward is added to what is known of it, so it must be known.
             view.basic(env.block_env.beneficiary).map_err(host)?;
         }
-        let (committer, statistics) = self.transactions(pool, shared, &env, &stop, sink)?;
+        let transactions = self.transactions(shared, &env, &stop, sink, watch);
+        let (committer, statistics) = transactions.drive(pool)?;
         let (mut sink, tally) = committer.into_parts();
         sink.next();
         let end = position(self.block.transactions.len());
@@ -68,15 +71,15 @@ impl Job<'_> {
         Ok(tally::outcome(self.options.output, canonical, result, statistics, flat))
     }
 
-    /// All transactions, by all workers.
-    fn transactions<'b>(
+    /// All transactions, for all workers.
+    fn transactions<'b, W: Watch>(
         &'b self,
-        pool: &mut Pool,
         tables: &'b Tables,
         env: &'b EvmEnv,
         stop: &'b AtomicBool,
         sink: Sink<'b>,
-    ) -> Result<(Committer<'b>, Statistics), ExecuteError> {
+        watch: W,
+    ) -> Run<'b, Revm<'b>, W> {
         let vm = Revm::new(env, self.block, sink.wants_state());
         let committer = Committer::new(tables, Tally::new(self.block, env), sink);
         let input = Input {
@@ -88,7 +91,7 @@ impl Job<'_> {
             forced: self.options.forced,
             optimisations: self.options.optimisations,
         };
-        Run::new(vm, input, committer).drive(pool)
+        Run::new(vm, input, committer, watch)
     }
 }
 

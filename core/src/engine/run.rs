@@ -17,6 +17,7 @@ use super::{
     tables::{Position, Stamp, Tables},
     view::{Lens, View, ViewError},
     vm::{Effects, Failed, Vm},
+    watch::Watch,
 };
 use crate::{
     block::Block,
@@ -29,6 +30,7 @@ use crate::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     tally::panic_message,
+    trace::RunKind,
 };
 use alloy_evm::block::BlockExecutionError;
 use revm::context::result::EVMError;
@@ -62,8 +64,9 @@ pub(crate) struct Input<'b> {
 }
 
 /// Everything the workers of one block share.
-pub(crate) struct Run<'b, V> {
+pub(crate) struct Run<'b, V, W> {
     vm: V,
+    watch: W,
     input: Input<'b>,
     schedule: Schedule<'b>,
     /// Ready records; `None` stands for a speculation that came to nothing.
@@ -102,6 +105,8 @@ impl Counters {
 
 /// What belongs to one worker.
 struct Worker<I> {
+    /// 0 is the calling thread.
+    number: usize,
     vm: I,
     /// How the schedule marks what this worker executed.
     mark: u8,
@@ -115,10 +120,11 @@ struct Worker<I> {
 /// An execution that panicked.
 type Panic = Box<dyn Any + Send>;
 
-impl<'b, V: Vm<'b>> Run<'b, V> {
-    pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>) -> Self {
+impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
+    pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>, watch: W) -> Self {
         Self {
             vm,
+            watch,
             schedule: Schedule::new(input.block, input.optimisations),
             records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
             committer: Mutex::new(committer),
@@ -157,7 +163,8 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
     pub(crate) fn work(&self, number: usize) {
         Counters::add(&self.counters.workers);
         let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
-        let mut worker = Worker { vm: self.machine(), mark, stuck: usize::MAX, spare: Vec::new() };
+        let (vm, stuck, spare) = (self.machine(), usize::MAX, Vec::new());
+        let mut worker = Worker { number, vm, mark, stuck, spare };
         let mut idle = 0;
         let mut last = None;
         while !self.input.stop.load(Ordering::Relaxed) {
@@ -234,7 +241,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         let soft = self.input.optimisations.commutative_balances;
         let predicted = if soft { self.vm.claims(index) } else { None };
         let lens = Lens { position: position(index), soft, predicted };
-        match self.attempt(worker, index, lens) {
+        match self.attempt(worker, index, lens, RunKind::Speculative) {
             Ok(Ok(record)) => Ok(record),
             Ok(Err(_)) => Err(()),
             Err(_panic) => {
@@ -249,9 +256,13 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         worker: &mut Worker<V::Instance>,
         index: usize,
         lens: Lens,
+        kind: RunKind,
     ) -> Result<Result<Box<Record>, Failed>, Panic> {
         Counters::add(&self.counters.executions);
-        catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index, lens)))
+        let start = self.watch.now();
+        let end = catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index, lens)));
+        self.watch.ran(worker.number, index, kind, start, matches!(end, Ok(Ok(_))));
+        end
     }
 
     fn attempt_unguarded(
@@ -300,6 +311,10 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
             match record {
                 Some(record) => match committer.validate(&record) {
                     Validity::Stale => {
+                        if W::ON {
+                            let read = committer.stale_read(&record);
+                            self.watch.stale(self.input.tables, index, read);
+                        }
                         self.withdraw(index, &record);
                         recycle(worker, record);
                         self.repeat(worker, committer, index);
@@ -337,10 +352,14 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
             return self.fail(committer, error.into());
         }
         committer.settle();
-        let lens = Lens { position: position(index), ..Lens::default() };
-        match self.attempt(worker, index, lens) {
+        // On committed state every read is exact: softness is only noted for who watches.
+        let soft = W::ON && self.input.optimisations.commutative_balances;
+        let lens = Lens { position: position(index), soft, ..Lens::default() };
+        let kind = if failed { RunKind::Repeated } else { RunKind::Direct };
+        match self.attempt(worker, index, lens, kind) {
             Ok(Ok(mut record)) => {
                 self.schedule.executed(index, record.result.tx_gas_used());
+                self.watch.committing(index, &record);
                 if self.commit(committer, index, |c| c.commit_in_order(index, &mut record)) {
                     self.done(worker, committer, index, failed, record);
                 }
@@ -368,6 +387,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         if let Err(error) = committer.tally.admit(index) {
             return self.fail(committer, error.into());
         }
+        self.watch.committing(index, &record);
         if self.commit(committer, index, |c| c.commit_speculative(index, validity, &mut record)) {
             self.done(worker, committer, index, false, record);
         }
@@ -399,6 +419,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         failed: bool,
         record: Box<Record>,
     ) {
+        self.watch.committed(worker.number, index);
         recycle(worker, record);
         self.schedule.advance(&mut committer.back_off, index, failed);
     }
