@@ -35,6 +35,7 @@ mod record;
 mod reward;
 mod run;
 mod schedule;
+pub mod simulate;
 mod sink;
 mod soft;
 mod tables;
