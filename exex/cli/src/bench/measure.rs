@@ -30,8 +30,8 @@ pub struct Bench {
 /// What was measured of one block.
 pub struct Measured<'r> {
     record: &'r RecordedBlock,
-    /// Bare execution: the whole block, nanoseconds.
-    bare_ns: u64,
+    /// What bare execution does before and after the transactions, nanoseconds.
+    bare_rest_ns: u64,
     /// The engine on two threads, nanoseconds.
     parallel_ns: u64,
     /// Each transaction alone: `run_ns` of bare execution, nothing for commits.
@@ -42,9 +42,9 @@ pub struct Measured<'r> {
     rest_ns: u64,
     /// The engine runs the block on the calling thread.
     inline: bool,
-    /// When the second worker began its first run, after the first one; of each round in which it
-    /// ran something.
-    wakes: Vec<u64>,
+    /// How long after the first worker's first run the second one began its own, at best; `None`
+    /// where it never ran anything.
+    wake_ns: Option<u64>,
 }
 
 /// One block's simulated times.
@@ -100,11 +100,10 @@ impl Bench {
         for _ in 0..self.rounds {
             samples.add(&self.round(record)?);
         }
-        let Samples { totals, laps, runs, commits, wakes } = samples;
-        let [bare_ns, recorded_ns, parallel_ns] = totals.map(median);
+        let Samples { rests, parallel, laps, runs, commits, wakes } = samples;
+        let [bare_rest_ns, rest_ns] = rests.map(median);
         let medians = |all: Vec<Vec<u64>>| all.into_iter().map(median).collect::<Vec<u64>>();
         let (laps, runs, commits) = (medians(laps), medians(runs), medians(commits));
-        let rest_ns = recorded_ns.saturating_sub(runs.iter().chain(&commits).sum());
         let after = Graph::new(&first.recorded.transactions, Rules::Engine).predecessors();
         let gas = first.recorded.transactions.iter().map(|tx| tx.gas_used);
         let costs = |runs: &[u64], commits: &[u64]| -> Vec<Cost> {
@@ -118,13 +117,13 @@ impl Bench {
         };
         Ok(Measured {
             record,
-            bare_ns,
-            parallel_ns,
+            bare_rest_ns,
+            parallel_ns: median(parallel),
             bare: costs(&laps, &vec![0; laps.len()]),
             costs: costs(&runs, &commits),
             rest_ns,
             inline: first.two.inline,
-            wakes,
+            wake_ns: wakes.into_iter().min(),
         })
     }
 
@@ -159,8 +158,11 @@ struct Round {
 
 /// The times of all rounds.
 struct Samples {
-    /// Bare, recorded, parallel.
-    totals: [Vec<u64>; 3],
+    /// What bare and recorded execution do beside the transactions. Taken apart, so that the
+    /// median leaves out what else the machine did meanwhile.
+    rests: [Vec<u64>; 2],
+    /// On two threads.
+    parallel: Vec<u64>,
     /// For each transaction: alone, its run in the engine, its commit.
     laps: Vec<Vec<u64>>,
     runs: Vec<Vec<u64>>,
@@ -172,18 +174,23 @@ impl Samples {
     fn new(count: usize) -> Self {
         let none = || vec![Vec::new(); count];
         let (laps, runs, commits) = (none(), none(), none());
-        Self { totals: Default::default(), laps, runs, commits, wakes: Vec::new() }
+        let (rests, parallel, wakes) = Default::default();
+        Self { rests, parallel, laps, runs, commits, wakes }
     }
 
     fn add(&mut self, round: &Round) {
-        let totals = [round.bare_ns, round.recorded.nanos, round.parallel_ns];
-        self.totals.iter_mut().zip(totals).for_each(|(all, total)| all.push(total));
+        let laps: u64 = round.laps.iter().sum();
+        self.rests[0].push(round.bare_ns.saturating_sub(laps));
+        self.parallel.push(round.parallel_ns);
+        let mut recorded = 0;
         self.laps.iter_mut().zip(&round.laps).for_each(|(all, lap)| all.push(*lap));
         for run in &round.recorded.runs {
             let at = round.recorded.transactions[run.transaction].at;
             self.runs[run.transaction].push(run.end.saturating_sub(run.start));
             self.commits[run.transaction].push(at.saturating_sub(run.end));
+            recorded += at.saturating_sub(run.start);
         }
+        self.rests[1].push(round.recorded.nanos.saturating_sub(recorded));
         self.wakes.extend(wake(&round.two));
     }
 }
@@ -195,12 +202,12 @@ impl Measured<'_> {
         let sum =
             |costs: &[Cost]| -> u64 { costs.iter().map(|cost| cost.run_ns + cost.commit_ns).sum() };
         let alone = sum(&self.bare);
+        let bare_ns = self.bare_rest_ns + alone;
         let point = |cores: usize| {
-            let rest_ns = self.bare_ns.saturating_sub(alone);
-            let bound_ns = rest_ns + bound(&self.bare, cores);
+            let bound_ns = self.bare_rest_ns + bound(&self.bare, cores);
             let executions = block.transactions.len() as u64;
             if self.inline || cores < 2 {
-                return Point { ns: self.bare_ns, bound_ns, executions };
+                return Point { ns: bare_ns, bound_ns, executions };
             }
             let (optimisations, costs) = (Optimisations::ALL, &self.costs);
             let simulation = Simulation { block, optimisations, costs, wake_ns };
@@ -211,7 +218,7 @@ impl Measured<'_> {
             number: self.record.number(),
             txs: block.transactions.len(),
             gas: block.header.gas_used,
-            bare_ns: self.bare_ns,
+            bare_ns,
             parallel_ns: self.parallel_ns,
             predicted_ns: point(2).ns,
             overhead_ns: sum(&self.costs).cast_signed() - alone.cast_signed(),
@@ -220,9 +227,9 @@ impl Measured<'_> {
     }
 }
 
-/// When the second worker joins, the median of all rounds; 0 where it never did.
+/// When the second worker joins, the median of the blocks; 0 where it never did.
 pub fn wake_ns(blocks: &[Measured<'_>]) -> u64 {
-    median(blocks.iter().flat_map(|block| block.wakes.iter().copied()).collect())
+    median(blocks.iter().filter_map(|block| block.wake_ns).collect())
 }
 
 fn wake(trace: &Trace) -> Option<u64> {
