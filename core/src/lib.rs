@@ -12,6 +12,7 @@ pub mod sequential;
 pub mod source;
 mod sync;
 mod tally;
+pub mod trace;
 
 pub use block::{Block, Receipt, Transaction};
 pub use chain::Chain;
@@ -19,3 +20,4 @@ pub use engine::{Engine, Optimisations, Options};
 pub use error::{ExecuteError, HostError, InvalidBlock, SourceError};
 pub use outcome::{Outcome, OutputKind, StateChanges, StateOutput, Statistics};
 pub use source::{StateReader, StateSource};
+pub use trace::Trace;

@@ -17,6 +17,7 @@ use super::{
     tables::{Position, Stamp, Tables},
     view::{Lens, View},
     vm::{Effects, Failed, Vm},
+    watch::Watch,
 };
 use crate::{
     block::Block,
@@ -26,6 +27,7 @@ use crate::{
         self, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    trace::RunKind,
 };
 use std::{
     any::Any,
@@ -57,8 +59,9 @@ pub(crate) struct Input<'b> {
 }
 
 /// Everything that the workers of one block share.
-pub(crate) struct Ahead<'b, V> {
+pub(crate) struct Ahead<'b, V, W> {
     pub(crate) vm: V,
+    pub(crate) watch: W,
     pub(crate) input: Input<'b>,
     pub(crate) schedule: Schedule<'b>,
     /// Ready records; `None` stands for a speculation that came to nothing.
@@ -96,6 +99,8 @@ impl Counters {
 
 /// What belongs to one worker.
 pub(crate) struct Worker<I> {
+    /// 0 is the calling thread.
+    pub(crate) number: usize,
     vm: I,
     /// How the schedule marks what this worker executed.
     pub(crate) mark: u8,
@@ -109,10 +114,11 @@ pub(crate) struct Worker<I> {
 /// An execution that panicked.
 pub(crate) type Panic = Box<dyn Any + Send>;
 
-impl<'b, V: Vm<'b>> Ahead<'b, V> {
-    pub(crate) fn new(vm: V, input: Input<'b>) -> Self {
+impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
+    pub(crate) fn new(vm: V, input: Input<'b>, watch: W) -> Self {
         Self {
             vm,
+            watch,
             schedule: Schedule::new(input.block, input.optimisations),
             records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
             counters: Counters::default(),
@@ -124,7 +130,7 @@ impl<'b, V: Vm<'b>> Ahead<'b, V> {
     pub(crate) fn worker(&self, number: usize) -> Worker<V::Instance> {
         Counters::add(&self.counters.workers);
         let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
-        Worker { vm: self.machine(), mark, stuck: usize::MAX, spare: Vec::new() }
+        Worker { number, vm: self.machine(), mark, stuck: usize::MAX, spare: Vec::new() }
     }
 
     /// The same for a worker whose machine an unwinding execution has left in disorder.
@@ -194,7 +200,7 @@ impl<'b, V: Vm<'b>> Ahead<'b, V> {
         let soft = self.input.optimisations.commutative_balances;
         let predicted = if soft { self.vm.claims(index) } else { None };
         let lens = Lens { position: position(index), soft, predicted };
-        match self.attempt(worker, index, lens) {
+        match self.attempt(worker, index, lens, RunKind::Speculative) {
             Ok(Ok(record)) => Ok(record),
             Ok(Err(_)) => Err(()),
             Err(_panic) => {
@@ -210,9 +216,13 @@ impl<'b, V: Vm<'b>> Ahead<'b, V> {
         worker: &mut Worker<V::Instance>,
         index: usize,
         lens: Lens,
+        kind: RunKind,
     ) -> Result<Result<Box<Record>, Failed>, Panic> {
         Counters::add(&self.counters.executions);
-        catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index, lens)))
+        let start = self.watch.now();
+        let end = catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index, lens)));
+        self.watch.ran(worker.number, index, kind, start, matches!(end, Ok(Ok(_))));
+        end
     }
 
     fn attempt_unguarded(

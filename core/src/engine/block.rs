@@ -11,12 +11,13 @@ use super::{
     tables::Tables,
     view::{View, ViewError},
     vm::Revm,
+    watch::Watch,
 };
 use crate::{
     block::Block,
     chain::{Chain, Rules},
     error::{ExecuteError, HostError},
-    outcome::{Outcome, Statistics},
+    outcome::Outcome,
     pool::Pool,
     source::StateSource,
     sync::atomic::AtomicBool,
@@ -41,6 +42,7 @@ impl Job<'_> {
         pool: &mut Pool,
         tables: &mut Tables,
         hook: Option<Box<CommitHook<'_>>>,
+        watch: impl Watch,
     ) -> Result<Outcome, ExecuteError> {
         let rules = self.chain.rules(&self.block.header);
         let env = rules.evm_env(&self.block.header);
@@ -51,7 +53,8 @@ impl Job<'_> {
         let shared: &Tables = tables;
         let mut view = View::new(shared, self.source, &stop);
         begin(&rules, self.block, &env, &mut view, &mut sink)?;
-        let (committer, statistics) = self.transactions(pool, shared, &env, &stop, sink)?;
+        let transactions = self.transactions(shared, &env, &stop, sink, watch);
+        let (committer, statistics) = transactions.drive(pool)?;
         let (mut sink, tally) = committer.into_parts();
         sink.next();
         let end = position(self.block.transactions.len());
@@ -64,15 +67,15 @@ impl Job<'_> {
         Ok(tally::outcome(self.options.output, canonical, result, statistics, flat))
     }
 
-    /// All transactions, by all workers.
-    fn transactions<'b>(
+    /// All transactions, for all workers.
+    fn transactions<'b, W: Watch>(
         &'b self,
-        pool: &mut Pool,
         tables: &'b Tables,
         env: &'b EvmEnv,
         stop: &'b AtomicBool,
         sink: Sink<'b>,
-    ) -> Result<(Committer<'b>, Statistics), ExecuteError> {
+        watch: W,
+    ) -> Run<'b, Revm<'b>, W> {
         let vm = Revm::new(env, self.block, sink.wants_state());
         let committer = Committer::new(tables, Tally::new(self.block, env), sink);
         let input = Input {
@@ -84,7 +87,7 @@ impl Job<'_> {
             forced: self.options.forced,
             optimisations: self.options.optimisations,
         };
-        Run::new(vm, input, committer).drive(pool)
+        Run::new(vm, input, committer, watch)
     }
 }
 

@@ -12,7 +12,8 @@ use super::{
     sink::{Sink, Step},
     soft::{Fit, adjusted, fit, patch},
     tables::{AccountValue, Stamp, Tables},
-    view::{ReadSet, SlotRead},
+    view::{AccountRead, ReadSet, SlotRead},
+    watch::StaleRead,
 };
 use crate::{
     error::ExecuteError,
@@ -91,6 +92,15 @@ impl<'b> Committer<'b> {
             return Validity::Stale;
         }
         validity
+    }
+
+    /// The read that makes a stale record stale; for whoever watches.
+    pub(crate) fn stale_read(&self, record: &Record) -> Option<StaleRead> {
+        let reads = &record.reads;
+        let stale = |read: &&AccountRead| fit(self.tables.account(read.id), read) == Fit::Stale;
+        let account = reads.accounts.iter().find(stale).copied().map(StaleRead::Account);
+        let slot = || reads.slots.iter().find(|read| !self.slot_is_valid(read, reads)).copied();
+        account.or_else(|| slot().map(StaleRead::Slot))
     }
 
     /// Notes what each account write of a soft record commits; false where one does not apply.

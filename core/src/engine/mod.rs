@@ -36,6 +36,7 @@ mod record;
 mod reward;
 mod run;
 mod schedule;
+pub mod simulate;
 mod sink;
 mod soft;
 mod speculation;
@@ -44,6 +45,7 @@ mod tables;
 mod versions;
 mod view;
 mod vm;
+mod watch;
 
 pub use limits::{CancelToken, Limits};
 pub use sink::{Commit, CommitHook, Step};
@@ -51,10 +53,14 @@ pub use speculation::{Speculated, Speculation, Validation};
 
 use crate::{
     Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource, pool::Pool,
-    sequential::execute_bare, sync::Mutex, tally::panic_message,
+    sequential::execute_bare, sync::Mutex, tally::panic_message, trace::Trace,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
 use tables::Tables;
+use watch::{Recorder, Unwatched};
 
 /// How an [`Engine`] works. None of it changes a result.
 #[derive(Debug, Clone)]
@@ -196,6 +202,31 @@ impl Engine {
         self.execute_inner(chain, block, source, limits, Some(Box::new(hook)))
     }
 
+    /// As [`Self::execute_within`]; also tells which worker ran what and when, and what each
+    /// transaction read and wrote. Every block takes the engine's full way, short ones too.
+    ///
+    /// # Errors
+    /// As [`Self::execute_within`].
+    pub fn execute_traced(
+        &self,
+        chain: &Chain,
+        block: &Block,
+        source: &dyn StateSource,
+        limits: &Limits,
+    ) -> Result<(Outcome, Trace), ExecuteError> {
+        let mut inner = self.inner.lock();
+        let Inner { pool, tables } = &mut *inner;
+        let job = block::Job { chain, block, source, limits, options: &self.options };
+        let start = Instant::now();
+        let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
+        let outcome = guarded(|| job.run(pool, tables, None, &recorder));
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let inline = !self.options.forced && self.runs_inline(block);
+        let traced = outcome.map(|outcome| (outcome, recorder.finish(tables, nanos, inline)));
+        tables.reset();
+        traced
+    }
+
     fn runs_inline(&self, block: &Block) -> bool {
         self.options.threads <= 1
             || inline::is_small(block)
@@ -217,7 +248,7 @@ impl Engine {
         let mut inner = self.inner.lock();
         let Inner { pool, tables } = &mut *inner;
         let job = block::Job { chain, block, source, limits, options: &self.options };
-        let outcome = guarded(|| job.run(pool, tables, hook));
+        let outcome = guarded(|| job.run(pool, tables, hook, Unwatched));
         tables.reset();
         outcome
     }

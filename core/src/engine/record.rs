@@ -24,7 +24,7 @@ pub(crate) struct AccountWrite {
 
 /// Writes of one transaction, in the order of the journal; applied per location, so that the
 /// order never shows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct WriteSet {
     pub(crate) accounts: Vec<AccountWrite>,
     pub(crate) slots: Vec<(u32, U256)>,

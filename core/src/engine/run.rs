@@ -15,6 +15,7 @@ use super::{
     schedule::Claim,
     view::{Lens, ViewError},
     vm::{Failed, Vm},
+    watch::Watch,
 };
 use crate::{
     error::{ExecuteError, HostError},
@@ -22,20 +23,21 @@ use crate::{
     pool::Pool,
     sync::{Mutex, MutexGuard},
     tally::panic_message,
+    trace::RunKind,
 };
 use alloy_evm::block::BlockExecutionError;
 use revm::context::result::EVMError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The workers of one block, who commit what they executed.
-pub(crate) struct Run<'b, V> {
-    ahead: Ahead<'b, V>,
+pub(crate) struct Run<'b, V, W> {
+    ahead: Ahead<'b, V, W>,
     committer: Mutex<Committer<'b>>,
 }
 
-impl<'b, V: Vm<'b>> Run<'b, V> {
-    pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>) -> Self {
-        Self { ahead: Ahead::new(vm, input), committer: Mutex::new(committer) }
+impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
+    pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>, watch: W) -> Self {
+        Self { ahead: Ahead::new(vm, input, watch), committer: Mutex::new(committer) }
     }
 
     /// Executes and commits all transactions on the calling thread and the pool's.
@@ -148,6 +150,10 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
             match record {
                 Some(record) => match committer.validate(&record) {
                     Validity::Stale => {
+                        if W::ON {
+                            let read = committer.stale_read(&record);
+                            self.ahead.watch.stale(self.ahead.input.tables, index, read);
+                        }
                         self.ahead.withdraw(index, &record);
                         worker.recycle(record);
                         self.repeat(worker, committer, index);
@@ -185,10 +191,14 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
             return self.fail(committer, error.into());
         }
         committer.settle();
-        let lens = Lens { position: position(index), ..Lens::default() };
-        match self.ahead.attempt(worker, index, lens) {
+        // On committed state every read is exact: softness is only noted for who watches.
+        let soft = W::ON && self.ahead.input.optimisations.commutative_balances;
+        let lens = Lens { position: position(index), soft, ..Lens::default() };
+        let kind = if failed { RunKind::Repeated } else { RunKind::Direct };
+        match self.ahead.attempt(worker, index, lens, kind) {
             Ok(Ok(mut record)) => {
                 self.ahead.schedule.executed(index, record.result.tx_gas_used());
+                self.ahead.watch.committing(index, &record);
                 if self.commit(committer, index, |c| c.commit_in_order(index, &mut record)) {
                     self.done(worker, committer, index, failed, record);
                 }
@@ -216,6 +226,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         if let Err(error) = committer.tally.admit(index) {
             return self.fail(committer, error.into());
         }
+        self.ahead.watch.committing(index, &record);
         if self.commit(committer, index, |c| c.commit_speculative(index, validity, &mut record)) {
             self.done(worker, committer, index, false, record);
         }
@@ -247,6 +258,7 @@ impl<'b, V: Vm<'b>> Run<'b, V> {
         failed: bool,
         record: Box<Record>,
     ) {
+        self.ahead.watch.committed(worker.number, index);
         worker.recycle(record);
         self.ahead.schedule.advance(&mut committer.back_off, index, failed);
     }

@@ -29,6 +29,7 @@ use super::{
     tables::{AccountValue, Tables},
     view::{AccountRead, ReadSet, View},
     vm::Revm,
+    watch::Unwatched,
 };
 use crate::{
     block::Block, chain::Chain, error::Location, outcome::Statistics, source::StateSource,
@@ -112,7 +113,7 @@ impl Engine {
             let optimisations = self.options.optimisations;
             let input =
                 Input { tables, block, source, limits, stop: &stop, forced: true, optimisations };
-            let ahead = Ahead::new(Revm::new(&env, block, true), input);
+            let ahead = Ahead::new(Revm::new(&env, block, true), input, Unwatched);
             let prepared = catch_unwind(AssertUnwindSafe(|| {
                 let mut view = View::new(tables, source, &stop);
                 begin(&rules, block, &env, &mut view, &mut Sink::default())
@@ -136,7 +137,7 @@ impl Engine {
 }
 
 /// Sends the workers home, also when the host unwinds.
-struct StopAtEnd<'a, 'b>(&'a Ahead<'b, Revm<'b>>);
+struct StopAtEnd<'a, 'b>(&'a Ahead<'b, Revm<'b>, Unwatched>);
 
 impl Drop for StopAtEnd<'_, '_> {
     fn drop(&mut self) {

@@ -21,13 +21,14 @@ use super::{
     tables::Stamp,
     view::{Lens, View, ViewError},
     vm::Vm,
+    watch::Unwatched,
 };
 use revm::state::EvmState;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The host's side of a speculation.
 pub(crate) struct Steps<'s, V> {
-    pub(crate) ahead: &'s Ahead<'s, V>,
+    pub(crate) ahead: &'s Ahead<'s, V, Unwatched>,
     view: View<'s>,
     head: usize,
     back_off: BackOff,
@@ -39,7 +40,7 @@ pub(crate) struct Steps<'s, V> {
 }
 
 impl<'s, V: Vm<'s>> Steps<'s, V> {
-    pub(crate) fn new(ahead: &'s Ahead<'s, V>) -> Self {
+    pub(crate) fn new(ahead: &'s Ahead<'s, V, Unwatched>) -> Self {
         let input = &ahead.input;
         Self {
             ahead,

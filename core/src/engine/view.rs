@@ -60,7 +60,7 @@ pub(crate) struct SlotRead {
 }
 
 /// Everything one execution read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ReadSet {
     pub(crate) accounts: Vec<AccountRead>,
     pub(crate) slots: Vec<SlotRead>,

@@ -16,7 +16,7 @@ use crate::{
 };
 use alloy_evm::{EvmEnv, ToTxEnv, block::BlockExecutionError};
 use revm::context::result::EVMError;
-use std::cell::RefCell;
+use std::{cell::RefCell, time::Instant};
 
 /// Executes the block sequentially, as fast as one thread can.
 ///
@@ -28,6 +28,35 @@ pub fn execute_bare(
     source: &dyn StateSource,
     output: OutputKind,
 ) -> Result<Outcome, ExecuteError> {
+    execute_bare_with(chain, block, source, output, || {})
+}
+
+/// As [`execute_bare`], and tells how long each transaction took, nanoseconds, from the end of the
+/// one before it; the first from the end of the system calls.
+///
+/// # Errors
+/// As [`super::execute_stock`].
+pub fn execute_bare_timed(
+    chain: &Chain,
+    block: &Block,
+    source: &dyn StateSource,
+    output: OutputKind,
+) -> Result<(Outcome, Vec<u64>), ExecuteError> {
+    let mut laps = Vec::with_capacity(block.transactions.len() + 1);
+    let outcome = execute_bare_with(chain, block, source, output, || laps.push(Instant::now()))?;
+    let nanos =
+        |pair: &[Instant]| u64::try_from((pair[1] - pair[0]).as_nanos()).unwrap_or(u64::MAX);
+    Ok((outcome, laps.windows(2).map(nanos).collect()))
+}
+
+/// Calls `lap` before the first transaction and after each.
+fn execute_bare_with(
+    chain: &Chain,
+    block: &Block,
+    source: &dyn StateSource,
+    output: OutputKind,
+    lap: impl FnMut(),
+) -> Result<Outcome, ExecuteError> {
     let rules = chain.rules(&block.header);
     let env = rules.evm_env(&block.header);
     let failure = RefCell::new(None);
@@ -35,7 +64,7 @@ pub fn execute_bare(
     let mut ledger = PlainLedger::new(source.reader()?, canonical, &failure);
     tally::start(&rules, block, &env, &mut ledger, &failure)?;
     let mut tally = Tally::new(block, &env);
-    let mut ledger = transactions(&mut tally, ledger, &env)?;
+    let mut ledger = transactions(&mut tally, ledger, &env, lap)?;
     if let Some(canonical) = &mut ledger.canonical {
         canonical.bump_bal_index();
     }
@@ -51,11 +80,13 @@ fn transactions<'a>(
     tally: &mut Tally<'_>,
     ledger: PlainLedger<'a>,
     env: &EvmEnv,
+    mut lap: impl FnMut(),
 ) -> Result<PlainLedger<'a>, ExecuteError> {
     let mut runner = Runner::new(ledger, env);
     let beneficiary = env.block_env.beneficiary;
     let eip161 = tally.eip161();
     let block = tally.block;
+    lap();
     for (index, tx) in block.transactions.iter().enumerate() {
         tally.admit(index)?;
         let mut executed = runner.run(tx.to_tx_env()).map_err(|error| match error {
@@ -83,6 +114,7 @@ fn transactions<'a>(
         }
         runner.recycle(executed.state);
         tally.receipt(index, executed.result);
+        lap();
     }
     Ok(runner.into_db())
 }

@@ -1,5 +1,7 @@
 //! The command line of braid, as a library so that tests can drive its parts.
 
+pub mod bench;
 pub mod conformance;
 pub mod exit;
+pub mod explain;
 pub mod replay;

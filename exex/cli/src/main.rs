@@ -1,7 +1,9 @@
 //! The `braid` binary: arguments in, exit code out.
 
 use braid_cli::{
+    bench::{self, BenchArgs},
     conformance::{self, TestArgs},
+    explain::{self, ExplainArgs},
     replay::{self, ReplayArgs},
 };
 use clap::{Parser, Subcommand};
@@ -22,6 +24,11 @@ enum Command {
     Replay(ReplayArgs),
     /// Run published blockchain tests through the parallel engine.
     Test(TestArgs),
+    /// Show what ran in parallel in a recorded block, what ran again and why, and what held the
+    /// block back.
+    Explain(ExplainArgs),
+    /// Simulate the engine's schedule on any number of cores, from costs measured here.
+    Bench(BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -29,5 +36,7 @@ fn main() -> ExitCode {
     match command {
         Command::Replay(args) => replay::run(&args).into(),
         Command::Test(args) => conformance::run(&args).into(),
+        Command::Explain(args) => explain::run(&args).into(),
+        Command::Bench(args) => bench::run(&args).into(),
     }
 }

@@ -7,6 +7,7 @@ use super::{
     super::{
         Optimisations, ahead::Input, commit::Committer, limits::Limits, run::Run, sink::Sink,
         tables::Tables,
+        watch::Unwatched,
     },
     scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
 };
@@ -116,7 +117,7 @@ fn one_schedule() {
         },
     };
     let mut pool = Pool::new(HELPERS);
-    let outcome = Run::new(Scripted(scripts), input, committer).drive(&mut pool);
+    let outcome = Run::new(Scripted(scripts), input, committer, Unwatched).drive(&mut pool);
     drop(pool);
     match (outcome, expected.invalid) {
         (Err(ExecuteError::Invalid(error)), Some(index)) => assert_eq!(error.index, Some(index)),

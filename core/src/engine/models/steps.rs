@@ -12,6 +12,7 @@ use super::{
         soft::{Fit, fit_value},
         steps::Steps,
         tables::{AccountValue, Tables},
+        watch::Unwatched,
     },
     scheduler::{block, explore, schedules, state},
     scripted::{CONTRACT, Key, Memory, Script, Scripted, holder, log},
@@ -105,7 +106,7 @@ fn one_schedule() {
             chain_prediction: true,
         },
     };
-    let ahead = Ahead::new(Scripted(scripts.clone()), input);
+    let ahead = Ahead::new(Scripted(scripts.clone()), input, Unwatched);
     let mut pool = Pool::new(super::scheduler::HELPERS);
     pool.run_beside(&|worker| ahead.work(worker), || {
         host(&mut Steps::new(&ahead), &tables, &scripts, leaves);

@@ -1,6 +1,6 @@
 //! Where the blocks come from: files and folders, or the built-in workload where none is named.
 
-use super::{ReplayArgs, report::Printer};
+use super::report::Printer;
 use crate::exit::Exit;
 use braid_shadow::recorded::{self, RecordedBlock};
 use braid_workload::{Mix, Settings, generate};
@@ -101,16 +101,17 @@ impl Origin {
 }
 
 /// All blocks that the arguments stand for. What could not be read is reported and left out.
-pub(super) fn load(
-    args: &ReplayArgs,
+pub(crate) fn load(
+    paths: &[PathBuf],
+    settings: &WorkloadArgs,
     printer: &Printer,
     exit: &mut Exit,
 ) -> Vec<(Origin, RecordedBlock)> {
     let mut records = Vec::new();
-    if args.paths.is_empty() {
-        records = workload(&args.workload, printer, exit);
+    if paths.is_empty() {
+        records = workload(settings, printer, exit);
     }
-    for path in &args.paths {
+    for path in paths {
         for file in files(path, printer, exit) {
             match RecordedBlock::read(&file) {
                 Ok(record) => records.push((Origin::File(file), record)),

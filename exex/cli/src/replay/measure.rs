@@ -115,7 +115,7 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
 }
 
 /// What a record lacks, in words.
-pub(super) fn incomplete(record: &RecordedBlock, error: &SourceError) -> String {
+pub(crate) fn incomplete(record: &RecordedBlock, error: &SourceError) -> String {
     let owner = match (error.location, &record.state) {
         (Location::Code(hash), Prestate::Memory(state)) => {
             let owners = state.accounts().filter(|(_, info, _)| info.code_hash == hash);
@@ -133,11 +133,11 @@ fn timed(side: impl FnOnce() -> Execution) -> (Execution, u64) {
     (outcome, nanos(start.elapsed()))
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn median(mut times: Vec<u64>) -> u64 {
+pub(crate) fn median(mut times: Vec<u64>) -> u64 {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
 }

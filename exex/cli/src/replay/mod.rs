@@ -124,7 +124,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
     }
     let printer = Printer::new(args.json);
     let mut exit = Exit::Fine;
-    let records = input::load(args, &printer, &mut exit);
+    let records = input::load(&args.paths, &args.workload, &printer, &mut exit);
     let options = args.options();
     let engine = Engine::new(options.clone());
     let progress = progress(&records);

@@ -36,7 +36,7 @@ pub(super) fn run(args: &ReplayArgs, side: Only) -> Exit {
     let engine = Engine::new(args.options());
     let mut total = Total::default();
     if args.paths.is_empty() {
-        let records = super::input::load(args, &printer, &mut exit);
+        let records = super::input::load(&args.paths, &args.workload, &printer, &mut exit);
         for (origin, record) in &records {
             exit = exit.max(block(args, side, &engine, record, &origin.to_string(), &mut total));
         }

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Below this throughput of two runs at once the machine is too loud for its figures.
-const QUIET: f64 = 1.95;
+pub(crate) const QUIET: f64 = 1.95;
 
 /// Figures over all blocks.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +60,7 @@ impl Ratios {
     }
 }
 
-fn ratio(above: u64, below: u64) -> f64 {
+pub(crate) fn ratio(above: u64, below: u64) -> f64 {
     if below == 0 { 0.0 } else { above as f64 / below as f64 }
 }
 
@@ -117,7 +117,7 @@ impl Summary {
     }
 }
 
-fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
@@ -222,7 +222,7 @@ impl Printer {
     }
 }
 
-fn micros(nanos: u64) -> f64 {
+pub(crate) fn micros(nanos: u64) -> f64 {
     nanos as f64 / 1000.0
 }
 
@@ -248,7 +248,7 @@ fn block_json(report: &BlockReport) -> Value {
 }
 
 /// One line of standard output. Nobody reading any more is no error.
-pub(super) fn line(text: impl Display) {
+pub(crate) fn line(text: impl Display) {
     let mut out = io::stdout().lock();
     let _closed = writeln!(out, "{text}");
 }

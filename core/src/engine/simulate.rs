@@ -1,0 +1,412 @@
+//! The engine's schedule in virtual time.
+//!
+//! Role: tell how long a block takes on more cores than the machine has, from what its
+//! transactions cost and what they depend on. Transactions are handed out by the engine's own
+//! [`Schedule`], not by a model of it; modelled are the workers ([`super::run`]): each executes what
+//! it is given, then commits the ready prefix if nobody else does, and repeats a stale head there
+//! and then.
+//!
+//! The model of time: a run takes what it takes alone, on any worker and however many run. What a
+//! transaction writes is there for others when its run ends, what it reads is read when its run
+//! begins: a run is stale that begins before one of its predecessors has left its final values.
+//! Both ends are pessimistic, and the slower memory under many workers is left out, which is
+//! optimistic. A worker that finds nothing to do looks again after [`LOOK_NS`], later after
+//! [`NAP_NS`], as the real one does.
+//!
+//! Invariant: events are taken by time, then by worker, so that the same input gives the same
+//! output.
+
+use super::{
+    Optimisations,
+    schedule::{BackOff, Claim, Schedule},
+};
+use crate::block::Block;
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    ops::Range,
+};
+
+/// How long an idle worker spins before it looks again, nanoseconds.
+const LOOK_NS: u64 = 3_000;
+/// How often it does before it sleeps.
+const LOOKS: u32 = 50;
+/// How long it sleeps then, as in the engine, with the time that waking takes, nanoseconds.
+const NAP_NS: u64 = 110_000;
+
+/// What one transaction costs and needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// How long a run of it takes, recording included, nanoseconds.
+    pub run_ns: u64,
+    /// How long publishing, validating and committing it takes, nanoseconds; nobody else commits
+    /// meanwhile.
+    pub commit_ns: u64,
+    /// Gas used.
+    pub gas_used: u64,
+    /// The earlier transactions whose writes it needs.
+    pub after: Vec<usize>,
+}
+
+/// A block to simulate.
+#[derive(Debug, Clone, Copy)]
+pub struct Simulation<'a> {
+    /// The transactions' own fields, which the scheduler looks at.
+    pub block: &'a Block,
+    /// Which of the scheduler's optimisations are on.
+    pub optimisations: Optimisations,
+    /// One for each transaction.
+    pub costs: &'a [Cost],
+    /// When the other workers join the calling thread, nanoseconds.
+    pub wake_ns: u64,
+}
+
+/// What a simulated block took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Simulated {
+    /// From the first transaction's start until all workers have left, nanoseconds.
+    pub nanos: u64,
+    /// All runs.
+    pub executions: u64,
+    /// Stale runs that were repeated.
+    pub reexecutions: u64,
+    /// Runs on committed state without speculation.
+    pub direct: u64,
+    /// Whether the scheduler backed off.
+    pub fell_back: bool,
+}
+
+impl Simulation<'_> {
+    /// The time on this many workers; at least one.
+    ///
+    /// # Panics
+    /// Where `costs` are fewer than the block's transactions, or one comes after a transaction
+    /// that is not an earlier one.
+    pub fn run(&self, workers: usize) -> Simulated {
+        let count = self.block.transactions.len();
+        assert!(self.costs.len() >= count, "a cost for each transaction");
+        let earlier = |(index, cost): (usize, &Cost)| cost.after.iter().all(|of| *of < index);
+        assert!(self.costs.iter().enumerate().all(earlier), "only after earlier transactions");
+        let mut clock = Clock {
+            costs: self.costs,
+            schedule: Schedule::new(self.block, self.optimisations),
+            back_off: BackOff::default(),
+            workers: (0..workers.max(1)).map(Worker::new).collect(),
+            token: None,
+            waiting: VecDeque::new(),
+            valid: vec![false; count],
+            settled: vec![None; count],
+            events: BinaryHeap::new(),
+            result: Simulated::default(),
+        };
+        clock.run(self.wake_ns);
+        clock.result.fell_back = clock.schedule.backed_off();
+        clock.result
+    }
+}
+
+/// What a worker is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Looks for something to do.
+    Free,
+    /// Runs this transaction ahead of its turn.
+    Speculating(usize),
+    /// Waits for the token, to run this transaction in its turn.
+    WantsDirect(usize),
+    /// Runs and commits it.
+    Direct(usize),
+    /// Waits for the token, to commit what is ready and leave.
+    WantsToLeave,
+    /// Commits this transaction; after a repeated run or not.
+    Committing(usize, bool),
+}
+
+struct Worker {
+    mark: u8,
+    phase: Phase,
+    claimed: Range<usize>,
+    last: Option<usize>,
+    idle: u32,
+    stuck: usize,
+    /// Everything was handed out: it leaves after its next commits.
+    leaving: bool,
+    /// It found nothing to claim and looks again later.
+    pausing: bool,
+}
+
+impl Worker {
+    fn new(number: usize) -> Self {
+        let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
+        let (phase, claimed, last, idle) = (Phase::Free, 0..0, None, 0);
+        let (stuck, leaving, pausing) = (usize::MAX, false, false);
+        Self { mark, phase, claimed, last, idle, stuck, leaving, pausing }
+    }
+}
+
+struct Clock<'a> {
+    costs: &'a [Cost],
+    schedule: Schedule<'a>,
+    back_off: BackOff,
+    workers: Vec<Worker>,
+    token: Option<usize>,
+    waiting: VecDeque<usize>,
+    /// Whether the ready record of a transaction read final values.
+    valid: Vec<bool>,
+    /// When a transaction's final values were there.
+    settled: Vec<Option<u64>>,
+    events: BinaryHeap<Reverse<(u64, usize)>>,
+    result: Simulated,
+}
+
+impl Clock<'_> {
+    fn run(&mut self, wake_ns: u64) {
+        for worker in 0..self.workers.len() {
+            self.at(if worker == 0 { 0 } else { wake_ns }, worker);
+        }
+        while let Some(Reverse((now, worker))) = self.events.pop() {
+            self.result.nanos = self.result.nanos.max(now);
+            self.step(now, worker);
+        }
+    }
+
+    fn at(&mut self, time: u64, worker: usize) {
+        self.events.push(Reverse((time, worker)));
+    }
+
+    /// What a worker was at has ended.
+    fn step(&mut self, now: u64, worker: usize) {
+        match self.workers[worker].phase {
+            Phase::Free => self.look(now, worker),
+            Phase::Speculating(index) => self.speculated(now, worker, index),
+            Phase::WantsDirect(index) => {
+                self.workers[worker].phase = Phase::Direct(index);
+                self.result.direct += 1;
+                self.result.executions += 1;
+                let Cost { run_ns, commit_ns, .. } = self.costs[index];
+                self.at(now + run_ns + commit_ns, worker);
+            }
+            Phase::Direct(index) => {
+                self.schedule.executed(index, self.costs[index].gas_used);
+                self.advance(now, index, false);
+                self.commit_next(now, worker);
+            }
+            Phase::WantsToLeave => self.commit_next(now, worker),
+            Phase::Committing(index, repeated) => {
+                self.advance(now, index, repeated);
+                self.commit_next(now, worker);
+            }
+        }
+    }
+
+    fn look(&mut self, now: u64, worker: usize) {
+        if let Some(index) = self.workers[worker].claimed.next() {
+            return self.begin(now, worker, index);
+        }
+        let Worker { last, idle, .. } = self.workers[worker];
+        match self.schedule.claim(last, idle) {
+            Claim::Run(indices) => {
+                let this = &mut self.workers[worker];
+                this.idle = 0;
+                this.last = indices.clone().last();
+                this.claimed = indices;
+                if let Some(index) = this.claimed.next() {
+                    self.begin(now, worker, index);
+                }
+            }
+            Claim::Wait => {
+                self.workers[worker].idle += 1;
+                self.workers[worker].pausing = true;
+                if self.token.is_none() {
+                    self.token = Some(worker);
+                    self.commit_next(now, worker);
+                } else {
+                    self.go_on(now, worker);
+                }
+            }
+            Claim::Finished => {
+                self.workers[worker].leaving = true;
+                self.workers[worker].phase = Phase::WantsToLeave;
+                self.want_token(now, worker);
+            }
+        }
+    }
+
+    fn begin(&mut self, now: u64, worker: usize, index: usize) {
+        if index == self.schedule.head() {
+            self.workers[worker].phase = Phase::WantsDirect(index);
+            return self.want_token(now, worker);
+        }
+        let settled = |of: &usize| self.settled[*of].is_some_and(|time| time <= now);
+        self.valid[index] = self.costs[index].after.iter().all(settled);
+        self.workers[worker].phase = Phase::Speculating(index);
+        self.result.executions += 1;
+        self.at(now + self.costs[index].run_ns, worker);
+    }
+
+    fn speculated(&mut self, now: u64, worker: usize, index: usize) {
+        if self.valid[index] {
+            self.settled[index] = Some(now);
+        }
+        self.schedule.executed(index, self.costs[index].gas_used);
+        let mark = self.workers[worker].mark;
+        self.schedule.set_ready(index, mark);
+        let head = self.schedule.head();
+        match self.schedule.executor(head) {
+            Some(other) if other != mark && self.workers[worker].stuck != head => {
+                self.workers[worker].stuck = head;
+            }
+            Some(_) if self.token.is_none() => {
+                self.token = Some(worker);
+                return self.commit_next(now, worker);
+            }
+            _ => {}
+        }
+        self.go_on(now, worker);
+    }
+
+    /// Waits for the token, however long.
+    fn want_token(&mut self, now: u64, worker: usize) {
+        if self.token.is_none() {
+            self.token = Some(worker);
+            self.step(now, worker);
+        } else {
+            self.waiting.push_back(worker);
+        }
+    }
+
+    /// The token's holder commits the head, if it is ready, or gives the token away.
+    fn commit_next(&mut self, now: u64, worker: usize) {
+        let head = self.schedule.head();
+        if self.schedule.is_ready(head) {
+            let Cost { run_ns, commit_ns, .. } = self.costs[head];
+            let repeated = !self.valid[head];
+            self.workers[worker].phase = Phase::Committing(head, repeated);
+            self.result.executions += u64::from(repeated);
+            self.result.reexecutions += u64::from(repeated);
+            return self.at(now + commit_ns + if repeated { run_ns } else { 0 }, worker);
+        }
+        self.token = self.waiting.pop_front();
+        if let Some(next) = self.token {
+            self.at(now, next);
+        }
+        if !self.workers[worker].leaving {
+            self.go_on(now, worker);
+        }
+    }
+
+    fn advance(&mut self, now: u64, index: usize, failed: bool) {
+        self.settled[index].get_or_insert(now);
+        self.schedule.advance(&mut self.back_off, index, failed);
+    }
+
+    /// Looks for work, at once or after a pause.
+    fn go_on(&mut self, now: u64, worker: usize) {
+        let this = &mut self.workers[worker];
+        this.phase = Phase::Free;
+        let pause = match (std::mem::take(&mut this.pausing), this.idle < LOOKS) {
+            (false, _) => 0,
+            (true, true) => LOOK_NS,
+            (true, false) => NAP_NS,
+        };
+        self.at(now + pause, worker);
+    }
+}
+
+/// The least time that any schedule of whole transactions needs on this many workers, commits left
+/// out, nanoseconds: the heaviest chain, or all the work shared evenly.
+pub fn bound(costs: &[Cost], workers: usize) -> u64 {
+    let mut ends = Vec::with_capacity(costs.len());
+    for cost in costs {
+        let start = cost.after.iter().filter_map(|of| ends.get(*of).copied()).max();
+        ends.push(start.unwrap_or(0u64).saturating_add(cost.run_ns));
+    }
+    let work: u64 = costs.iter().map(|cost| cost.run_ns).sum();
+    let chain = ends.into_iter().max().unwrap_or_default();
+    chain.max(work.div_ceil(workers.max(1) as u64))
+}
+
+#[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
+mod tests {
+    use super::*;
+    use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
+    use alloy_primitives::{Address, Signature};
+
+    /// Calls with data of separate senders to separate contracts, with these gas limits.
+    fn block(limits: &[u64]) -> Block {
+        let transactions = limits.iter().zip(1..).map(|(gas_limit, of)| {
+            let (to, input) = (Address::repeat_byte(of).into(), vec![1].into());
+            let tx = TxLegacy { to, input, gas_limit: *gas_limit, ..TxLegacy::default() };
+            let signed = tx.into_signed(Signature::test_signature());
+            Recovered::new_unchecked(signed.into(), Address::repeat_byte(of))
+        });
+        Block { transactions: transactions.collect(), ..Block::default() }
+    }
+
+    fn cost(run_ns: u64, after: &[usize]) -> Cost {
+        Cost { run_ns, commit_ns: 0, gas_used: 50_000, after: after.to_vec() }
+    }
+
+    fn simulate(block: &Block, costs: &[Cost], workers: usize) -> Simulated {
+        let optimisations = Optimisations::ALL;
+        Simulation { block, optimisations, costs, wake_ns: 0 }.run(workers)
+    }
+
+    #[test]
+    fn independent_transactions_share_the_time() {
+        let block = block(&[50_000; 12]);
+        let costs = vec![cost(1_000_000, &[]); 12];
+        for (workers, expected) in [(1, 12_000_000), (2, 6_000_000), (4, 3_000_000)] {
+            let simulated = simulate(&block, &costs, workers);
+            assert!(simulated.nanos >= expected, "{workers}: {simulated:?}");
+            // Who finds nothing to do at the end looks once more before it leaves.
+            assert!(simulated.nanos <= expected + 2 * NAP_NS, "{workers}: {simulated:?}");
+            assert_eq!((simulated.executions, simulated.reexecutions), (12, 0), "{workers}");
+            assert_eq!(bound(&costs, workers), expected);
+        }
+        assert_eq!(simulate(&block, &costs, 1).direct, 12);
+    }
+
+    #[test]
+    fn a_chain_takes_its_length_on_any_number_of_workers() {
+        let block = block(&[50_000; 40]);
+        let costs: Vec<Cost> =
+            (0..40usize).map(|index| cost(100_000, index.checked_sub(1).as_slice())).collect();
+        assert_eq!(bound(&costs, 64), 4_000_000);
+        for workers in [1, 2, 8, 64] {
+            let simulated = simulate(&block, &costs, workers);
+            assert!(simulated.nanos >= 4_000_000, "{workers}: {simulated:?}");
+            assert!(simulated.nanos <= 5_000_000, "{workers}: {simulated:?}");
+            assert_eq!(simulated.executions, 40 + simulated.reexecutions, "{workers}");
+            assert_eq!(simulated.fell_back, workers > 1, "{workers}");
+        }
+    }
+
+    #[test]
+    fn a_long_transaction_starts_first_where_its_gas_limit_tells() {
+        let mut limits = vec![50_000; 9];
+        let mut costs = vec![cost(100_000, &[]); 9];
+        costs.push(cost(900_000, &[]));
+        limits.push(50_000);
+        let late = simulate(&block(&limits), &costs, 2);
+        limits[9] = 10_000_000;
+        let early = simulate(&block(&limits), &costs, 2);
+        assert!(late.nanos > 1_250_000, "{late:?}");
+        assert!(early.nanos < 1_100_000, "{early:?}");
+    }
+
+    #[test]
+    fn a_run_that_begins_before_its_predecessor_ends_is_repeated() {
+        let block = block(&[50_000; 4]);
+        let costs = [cost(100, &[]), cost(100, &[0]), cost(500, &[]), cost(50, &[])];
+        let simulated = simulate(&block, &costs, 2);
+        assert_eq!((simulated.executions, simulated.reexecutions), (5, 1), "{simulated:?}");
+        // The waiting is longer than everything else here.
+        assert!(simulated.nanos < 700 + 3 * LOOK_NS, "{simulated:?}");
+    }
+
+    #[test]
+    fn an_empty_block_takes_no_time() {
+        assert_eq!(simulate(&Block::default(), &[], 4), Simulated::default());
+    }
+}

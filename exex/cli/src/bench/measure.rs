@@ -1,0 +1,252 @@
+//! What the transactions of a block cost on this machine.
+//!
+//! Three sides, in interleaved rounds. Bare sequential execution gives each transaction's own time.
+//! The engine on one thread, everything recorded and validated, gives the time of a run and that
+//! of a commit; what remains of its total (system calls, the block's end, the output) is work that
+//! no second core shares. The engine on two threads gives what the prediction is checked against.
+
+use crate::replay::measure::{incomplete, median, nanos};
+use braid_core::{
+    Engine, ExecuteError, HostError, Optimisations, Options, Trace,
+    engine::{
+        Limits,
+        simulate::{Cost, Simulated, Simulation, bound},
+    },
+    sequential::execute_bare_timed,
+};
+use braid_shadow::{
+    analysis::{Graph, Rules},
+    recorded::RecordedBlock,
+};
+use std::time::Instant;
+
+/// The engines that measure.
+pub struct Bench {
+    rounds: usize,
+    recording: Engine,
+    parallel: Engine,
+}
+
+/// What was measured of one block.
+pub struct Measured<'r> {
+    record: &'r RecordedBlock,
+    /// What bare execution does before and after the transactions, nanoseconds.
+    bare_rest_ns: u64,
+    /// The engine on two threads, nanoseconds.
+    parallel_ns: u64,
+    /// Each transaction alone: `run_ns` of bare execution, nothing for commits.
+    bare: Vec<Cost>,
+    /// Each transaction in the engine.
+    costs: Vec<Cost>,
+    /// What the engine does before and after the transactions, nanoseconds.
+    rest_ns: u64,
+    /// The engine runs the block on the calling thread.
+    inline: bool,
+    /// How long after the first worker's first run the second one began its own, at best; `None`
+    /// where it never ran anything.
+    wake_ns: Option<u64>,
+}
+
+/// One block's simulated times.
+#[derive(Debug, Clone, Default)]
+pub struct Row {
+    /// The block's number.
+    pub number: u64,
+    /// Its transactions.
+    pub txs: usize,
+    /// Gas used, by the header.
+    pub gas: u64,
+    /// Bare execution, nanoseconds.
+    pub bare_ns: u64,
+    /// The engine on two threads, measured, nanoseconds.
+    pub parallel_ns: u64,
+    /// The same, predicted.
+    pub predicted_ns: u64,
+    /// What recording, validating and committing add to the transactions' own times, nanoseconds
+    /// over all of them.
+    pub overhead_ns: i64,
+    /// For each number of cores.
+    pub simulated: Vec<Point>,
+}
+
+/// One block on one number of cores.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Point {
+    /// The whole block, nanoseconds.
+    pub ns: u64,
+    /// The least that the dependencies allow: no overhead, no commits, any order; nanoseconds.
+    pub bound_ns: u64,
+    /// Runs, repeated ones included.
+    pub executions: u64,
+}
+
+impl Bench {
+    /// Starts the engines.
+    pub fn new(rounds: usize) -> Self {
+        // In index order every run is committed at once, so that no wait counts as a commit.
+        let optimisations = Optimisations { long_first: false, ..Optimisations::ALL };
+        let one = Options { threads: 1, forced: true, optimisations, ..Options::default() };
+        let two = Options { threads: 2, ..Options::default() };
+        Self { rounds: rounds.max(1), recording: Engine::new(one), parallel: Engine::new(two) }
+    }
+
+    /// Measures one block.
+    ///
+    /// # Errors
+    /// Why it could not be executed.
+    pub fn measure<'r>(&self, record: &'r RecordedBlock) -> Result<Measured<'r>, String> {
+        let first = self.round(record)?;
+        let mut samples = Samples::new(record.block.transactions.len());
+        for _ in 0..self.rounds {
+            samples.add(&self.round(record)?);
+        }
+        let Samples { rests, parallel, laps, runs, commits, wakes } = samples;
+        let [bare_rest_ns, rest_ns] = rests.map(median);
+        let medians = |all: Vec<Vec<u64>>| all.into_iter().map(median).collect::<Vec<u64>>();
+        let (laps, runs, commits) = (medians(laps), medians(runs), medians(commits));
+        let after = Graph::new(&first.recorded.transactions, Rules::Engine).predecessors();
+        let gas = first.recorded.transactions.iter().map(|tx| tx.gas_used);
+        let costs = |runs: &[u64], commits: &[u64]| -> Vec<Cost> {
+            let times = runs.iter().zip(commits).zip(gas.clone()).zip(&after);
+            let cost =
+                |(((run_ns, commit_ns), gas_used), after): (((&u64, &u64), u64), &Vec<usize>)| {
+                    let (run_ns, commit_ns, after) = (*run_ns, *commit_ns, after.clone());
+                    Cost { run_ns, commit_ns, gas_used, after }
+                };
+            times.map(cost).collect()
+        };
+        Ok(Measured {
+            record,
+            bare_rest_ns,
+            parallel_ns: median(parallel),
+            bare: costs(&laps, &vec![0; laps.len()]),
+            costs: costs(&runs, &commits),
+            rest_ns,
+            inline: first.two.inline,
+            wake_ns: wakes.into_iter().min(),
+        })
+    }
+
+    /// Every side once.
+    fn round(&self, record: &RecordedBlock) -> Result<Round, String> {
+        let (chain, block, source) = (&record.chain, &record.block, record.state.source());
+        let failed = |error| reason(record, &error);
+        let traced = |engine: &Engine| {
+            engine.execute_traced(chain, block, source, &Limits::default()).map_err(failed)
+        };
+        let (bare_ns, bare) =
+            timed(|| execute_bare_timed(chain, block, source, Default::default()));
+        let (_, laps) = bare.map_err(failed)?;
+        let (_, recorded) = traced(&self.recording)?;
+        let (parallel_ns, outcome) = timed(|| self.parallel.execute(chain, block, source));
+        outcome.map_err(failed)?;
+        let (_, two) = traced(&self.parallel)?;
+        Ok(Round { bare_ns, laps, recorded, parallel_ns, two })
+    }
+}
+
+/// One round of all sides.
+struct Round {
+    bare_ns: u64,
+    laps: Vec<u64>,
+    /// On one thread.
+    recorded: Trace,
+    parallel_ns: u64,
+    /// On two threads, traced: for what no time of a whole block tells.
+    two: Trace,
+}
+
+/// The times of all rounds.
+struct Samples {
+    /// What bare and recorded execution do beside the transactions. Taken apart, so that the
+    /// median leaves out what else the machine did meanwhile.
+    rests: [Vec<u64>; 2],
+    /// On two threads.
+    parallel: Vec<u64>,
+    /// For each transaction: alone, its run in the engine, its commit.
+    laps: Vec<Vec<u64>>,
+    runs: Vec<Vec<u64>>,
+    commits: Vec<Vec<u64>>,
+    wakes: Vec<u64>,
+}
+
+impl Samples {
+    fn new(count: usize) -> Self {
+        let none = || vec![Vec::new(); count];
+        let (laps, runs, commits) = (none(), none(), none());
+        let (rests, parallel, wakes) = Default::default();
+        Self { rests, parallel, laps, runs, commits, wakes }
+    }
+
+    fn add(&mut self, round: &Round) {
+        let laps: u64 = round.laps.iter().sum();
+        self.rests[0].push(round.bare_ns.saturating_sub(laps));
+        self.parallel.push(round.parallel_ns);
+        let mut recorded = 0;
+        self.laps.iter_mut().zip(&round.laps).for_each(|(all, lap)| all.push(*lap));
+        for run in &round.recorded.runs {
+            let at = round.recorded.transactions[run.transaction].at;
+            self.runs[run.transaction].push(run.end.saturating_sub(run.start));
+            self.commits[run.transaction].push(at.saturating_sub(run.end));
+            recorded += at.saturating_sub(run.start);
+        }
+        self.rests[1].push(round.recorded.nanos.saturating_sub(recorded));
+        self.wakes.extend(wake(&round.two));
+    }
+}
+
+impl Measured<'_> {
+    /// The block on each of these numbers of cores.
+    pub fn simulate(&self, cores: &[usize], wake_ns: u64) -> Row {
+        let block = &self.record.block;
+        let sum =
+            |costs: &[Cost]| -> u64 { costs.iter().map(|cost| cost.run_ns + cost.commit_ns).sum() };
+        let alone = sum(&self.bare);
+        let bare_ns = self.bare_rest_ns + alone;
+        let point = |cores: usize| {
+            let bound_ns = self.bare_rest_ns + bound(&self.bare, cores);
+            let executions = block.transactions.len() as u64;
+            if self.inline || cores < 2 {
+                return Point { ns: bare_ns, bound_ns, executions };
+            }
+            let (optimisations, costs) = (Optimisations::ALL, &self.costs);
+            let simulation = Simulation { block, optimisations, costs, wake_ns };
+            let Simulated { nanos, executions, .. } = simulation.run(cores);
+            Point { ns: self.rest_ns + nanos, bound_ns, executions }
+        };
+        Row {
+            number: self.record.number(),
+            txs: block.transactions.len(),
+            gas: block.header.gas_used,
+            bare_ns,
+            parallel_ns: self.parallel_ns,
+            predicted_ns: point(2).ns,
+            overhead_ns: sum(&self.costs).cast_signed() - alone.cast_signed(),
+            simulated: cores.iter().map(|cores| point(*cores)).collect(),
+        }
+    }
+}
+
+/// When the second worker joins, the median of the blocks; 0 where it never did.
+pub fn wake_ns(blocks: &[Measured<'_>]) -> u64 {
+    median(blocks.iter().filter_map(|block| block.wake_ns).collect())
+}
+
+fn wake(trace: &Trace) -> Option<u64> {
+    let first = trace.runs.first()?;
+    let other = trace.runs.iter().find(|run| run.worker != first.worker)?;
+    Some(other.start - first.start)
+}
+
+fn timed<T>(side: impl FnOnce() -> T) -> (u64, T) {
+    let start = Instant::now();
+    let result = side();
+    (nanos(start.elapsed()), result)
+}
+
+fn reason(record: &RecordedBlock, error: &ExecuteError) -> String {
+    match error {
+        ExecuteError::Host(HostError::Source(source)) => incomplete(record, source),
+        _ => error.to_string(),
+    }
+}
