@@ -6,8 +6,7 @@
 use super::{
     super::{
         Optimisations, ahead::Input, commit::Committer, limits::Limits, run::Run, sink::Sink,
-        tables::Tables,
-        watch::Unwatched,
+        tables::Tables, watch::Unwatched,
     },
     scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
 };
