@@ -1,5 +1,6 @@
 //! Tasks of this repository: `cargo xtask test [PART]`, `cargo xtask header`, `cargo xtask style`.
 
+mod bench;
 mod header;
 mod memory;
 mod native;
@@ -16,6 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [PART]             all tests, or one part: rust; models (loom and shuttle on the concurrency
                           protocol, BRAID_SCHEDULES sets how many schedules); c; cpp; go
   test go --long          the same with all chains, published tests and soaks in full
+  bench [OPTION...]       parallel against sequential execution, over several processes; --help
+                          lists the options
   bench c                 what the C ABI costs, on the recorded blocks
   bench go                geth's own processor against braid, on generated chains
   soak c BLOCKS           executes that many small blocks through C: memory and threads stay
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         ["header", "--check"] => header::run(root(), true),
         ["abi"] => abi(),
         ["install", "--prefix", prefix] => native::install::run(root(), Path::new(prefix), true),
+        ["bench", args @ ..] => bench::run(args),
         ["memory", paths @ ..] => memory::check(paths),
         _ => {
             eprintln!("{USAGE}");

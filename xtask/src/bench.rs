@@ -1,0 +1,338 @@
+//! `cargo xtask bench [OPTION...] [PATH...]`: how fast the parallel engine is, as ratios of
+//! sequential times, each row measured by several processes of interleaved rounds.
+//!
+//! Placement in memory and on cores moves one process by several percent, so that one process
+//! proves little. The rows take turns, so that a loud minute hits all of them, and the median over
+//! the processes is what counts. A process whose machine check fails is left out where a quiet one
+//! is there, and its row is marked as loud where none is.
+
+use serde_json::{Value, json};
+use std::{
+    env, fs,
+    io::{IsTerminal, stderr},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// Below this throughput of two runs at once, over that of one, the machine is loud.
+const QUIET: f64 = 1.95;
+/// Recorded blocks, where they are there.
+const BLOCKS: &str = "../shared/mainnet";
+const USAGE: &str = "usage: cargo xtask bench [OPTION...] [PATH...]
+
+  --processes N    processes of each row (5)
+  --rounds N       interleaved rounds in each process (9)
+  --threads N      threads of the parallel side (2)
+  --ablation       also a row without each optimisation, and one without all
+  --json           one JSON object a row
+  --markdown FILE  also write the table there
+
+PATH: recorded blocks; without one those of ../shared/mainnet, where they are there.";
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Plan {
+    processes: usize,
+    rounds: usize,
+    threads: usize,
+    ablation: bool,
+    json: bool,
+    markdown: Option<PathBuf>,
+    paths: Vec<String>,
+}
+
+impl Plan {
+    fn parse(args: &[&str]) -> Result<Self, String> {
+        let mut plan = Self {
+            processes: 5,
+            rounds: 9,
+            threads: 2,
+            ablation: false,
+            json: false,
+            markdown: None,
+            paths: Vec::new(),
+        };
+        let mut args = args.iter().copied();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{arg} wants a value"));
+            match arg {
+                "--processes" => plan.processes = count(arg, value()?)?,
+                "--rounds" => plan.rounds = count(arg, value()?)?,
+                "--threads" => plan.threads = count(arg, value()?)?,
+                "--ablation" => plan.ablation = true,
+                "--json" => plan.json = true,
+                "--markdown" => plan.markdown = Some(value()?.into()),
+                "--help" | "-h" => {
+                    return Err("measures parallel against sequential execution".into());
+                }
+                option if option.starts_with('-') => {
+                    return Err(format!("{option}: no such option"));
+                }
+                path => plan.paths.push(path.to_owned()),
+            }
+        }
+        if plan.paths.is_empty() && Path::new(BLOCKS).is_dir() {
+            plan.paths.push(BLOCKS.to_owned());
+        }
+        Ok(plan)
+    }
+
+    /// The rows of the table: a name, and what `braid replay` is told.
+    fn rows(&self) -> Vec<Row> {
+        let (many, blocks) = (self.threads.to_string(), self.paths.clone());
+        let recorded = |name: String, extra: &[&str]| {
+            let extra = extra.iter().map(|arg| (*arg).to_owned());
+            Row::new(name, extra.chain(blocks.iter().cloned()))
+        };
+        let mut rows = Vec::new();
+        if !self.paths.is_empty() {
+            let threads = ["--threads", &many];
+            rows.push(recorded(format!("{many} threads, flat"), &threads));
+            let bundle = ["--threads", &many, "--output", "bundle"];
+            rows.push(recorded(format!("{many} threads, bundle"), &bundle));
+            rows.push(recorded("1 thread, forced".to_owned(), &["--threads", "1", "--forced"]));
+        }
+        for (name, contention) in [("without contention", "0"), ("fully serial", "1")] {
+            let args = ["--threads", &many, "--contention", contention].map(str::to_owned);
+            rows.push(Row::new(format!("built-in workload, {name}"), args));
+        }
+        if self.ablation && !self.paths.is_empty() {
+            for without in
+                ["commutative-balances", "long-first", "payment-runs", "chain-prediction", "all"]
+            {
+                let args = ["--threads", &many, "--without", without];
+                rows.push(recorded(format!("{many} threads, without {without}"), &args));
+            }
+        }
+        rows
+    }
+}
+
+fn count(option: &str, value: &str) -> Result<usize, String> {
+    match value.parse() {
+        Ok(0) | Err(_) => Err(format!("{option} {value}: a number of at least 1 is wanted")),
+        Ok(count) => Ok(count),
+    }
+}
+
+/// One row: what is run, and the summaries of its processes.
+struct Row {
+    name: String,
+    args: Vec<String>,
+    summaries: Vec<Value>,
+}
+
+impl Row {
+    fn new(name: String, args: impl IntoIterator<Item = String>) -> Self {
+        Self { name, args: args.into_iter().collect(), summaries: Vec::new() }
+    }
+
+    /// One more process.
+    fn measure(&mut self, braid: &Path, rounds: usize) -> Result<(), String> {
+        let mut command = Command::new(braid);
+        command.args(["replay", "--json", "--rounds", &rounds.to_string()]).args(&self.args);
+        let output = command.stderr(Stdio::null()).output();
+        let output = output.map_err(|error| format!("{}: {error}", braid.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let last = text.lines().last().unwrap_or_default();
+        if !output.status.success() {
+            let again = self.args.join(" ");
+            return Err(format!("braid replay {again}: {}\n{last}", output.status));
+        }
+        let summary = serde_json::from_str(last).map_err(|error| format!("{last}: {error}"))?;
+        self.summaries.push(summary);
+        Ok(())
+    }
+
+    /// The figures of the row, over its quiet processes if there are any.
+    fn figures(&self) -> Figures {
+        let number = |summary: &Value, key: &str| summary[key].as_f64().unwrap_or(f64::NAN);
+        let check = |summary: &Value| summary["machine_check"].as_f64();
+        let quiet: Vec<&Value> = self
+            .summaries
+            .iter()
+            .filter(|summary| check(summary).is_some_and(|check| check >= QUIET))
+            .collect();
+        let loud = quiet.is_empty();
+        let counted = if loud { self.summaries.iter().collect() } else { quiet };
+        let middle = |key: &str| median(counted.iter().map(|one| number(one, key)).collect());
+        let spread = |key: &str| {
+            let values = counted.iter().map(|one| number(one, key));
+            let (low, high) = values
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), one| {
+                    (low.min(one), high.max(one))
+                });
+            (low, high)
+        };
+        Figures {
+            counted: counted.len(),
+            loud,
+            stock_total: middle("stock_total"),
+            bare_total: middle("bare_total"),
+            bare_spread: spread("bare_total"),
+            bare_geomean: middle("bare_geomean"),
+            bare_min: middle("bare_min"),
+            executions: middle("executions_per_tx"),
+            noise: spread("noise").1,
+        }
+    }
+}
+
+/// Medians over the counted processes of a row.
+struct Figures {
+    counted: usize,
+    loud: bool,
+    stock_total: f64,
+    bare_total: f64,
+    /// The least and the largest over the processes.
+    bare_spread: (f64, f64),
+    bare_geomean: f64,
+    bare_min: f64,
+    executions: f64,
+    /// The largest difference of bare against itself.
+    noise: f64,
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        len if len % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+/// Measures and prints.
+pub(crate) fn run(args: &[&str]) -> bool {
+    let plan = match Plan::parse(args) {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("{error}\n\n{USAGE}");
+            return false;
+        }
+    };
+    if !super::cargo(&["build", "--release", "-p", "braid-cli"], ("RUSTDOCFLAGS", "")) {
+        return false;
+    }
+    if plan.paths.is_empty() {
+        eprintln!("{BLOCKS} is not there: only the built-in workload is measured");
+    }
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let braid = Path::new(&target).join("release/braid");
+    let mut rows = plan.rows();
+    for process in 0..plan.processes {
+        for row in &mut rows {
+            if stderr().is_terminal() {
+                eprint!("\r\x1b[Kprocess {} of {}: {}", process + 1, plan.processes, row.name);
+            }
+            if let Err(error) = row.measure(&braid, plan.rounds) {
+                eprintln!("\n{error}");
+                return false;
+            }
+        }
+    }
+    if stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+    let table = table(&rows, plan.rounds);
+    if plan.json {
+        rows.iter().for_each(|row| println!("{}", json_row(row, plan.rounds)));
+    } else {
+        print!("{table}");
+    }
+    match &plan.markdown {
+        None => true,
+        Some(file) => fs::write(file, table)
+            .inspect_err(|error| eprintln!("{}: {error}", file.display()))
+            .is_ok(),
+    }
+}
+
+fn json_row(row: &Row, rounds: usize) -> Value {
+    let figures = row.figures();
+    json!({
+        "row": row.name,
+        "replay": row.args,
+        "rounds": rounds,
+        "processes": row.summaries.len(),
+        "counted": figures.counted,
+        "loud": figures.loud,
+        "stock_total": figures.stock_total,
+        "bare_total": figures.bare_total,
+        "bare_total_least": figures.bare_spread.0,
+        "bare_total_largest": figures.bare_spread.1,
+        "bare_geomean": figures.bare_geomean,
+        "bare_min": figures.bare_min,
+        "executions_per_tx": figures.executions,
+        "noise": figures.noise,
+    })
+}
+
+/// The table in Markdown, which is readable as it stands.
+fn table(rows: &[Row], rounds: usize) -> String {
+    let mut table = String::from(
+        "| | of stock | of bare | least to largest | geometric mean | worst block | runs per \
+         transaction | noise | processes |\n|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        let f = row.figures();
+        let (low, high) = f.bare_spread;
+        let processes = if f.loud {
+            format!("{}, LOUD", f.counted)
+        } else {
+            format!("{} of {}", f.counted, row.summaries.len())
+        };
+        table += &format!(
+            "| {} | {:.2} | {:.2} | {low:.2} to {high:.2} | {:.2} | {:.2} | {:.3} | {:.1} % | \
+             {processes} |\n",
+            row.name,
+            f.stock_total,
+            f.bare_total,
+            f.bare_geomean,
+            f.bare_min,
+            f.executions,
+            f.noise * 100.0,
+        );
+    }
+    table
+        + &format!(
+            "\nSequential time over parallel time; medians over processes of {rounds} interleaved \
+         rounds each. Noise: bare against itself, the largest.\n"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn arguments_are_checked() {
+        assert!(Plan::parse(&["--rounds", "0"]).is_err());
+        assert!(Plan::parse(&["--rounds"]).is_err());
+        assert!(Plan::parse(&["--round", "3"]).is_err());
+        let plan = Plan::parse(&["--processes", "2", "--ablation", "blocks"]).unwrap();
+        assert_eq!((plan.processes, plan.rounds), (2, 9));
+        assert_eq!(plan.paths, ["blocks"]);
+        assert_eq!(plan.rows().len(), 10);
+    }
+
+    #[test]
+    fn loud_processes_count_only_where_there_is_no_quiet_one() {
+        let summary = |total: f64, check: f64| json!({ "bare_total": total, "machine_check": check, "noise": 0.01 });
+        let mut row = Row::new("row".to_owned(), []);
+        row.summaries = vec![summary(1.0, 1.5), summary(1.4, 2.0), summary(1.6, 1.99)];
+        let figures = row.figures();
+        assert_eq!((figures.counted, figures.loud, figures.bare_total), (2, false, 1.5));
+        row.summaries.truncate(1);
+        let figures = row.figures();
+        assert_eq!((figures.counted, figures.loud, figures.bare_total), (1, true, 1.0));
+    }
+}
