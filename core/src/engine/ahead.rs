@@ -12,6 +12,7 @@ use super::{
     Optimisations,
     commit::SPECULATIVE,
     limits::Limits,
+    prefetch::Prefetch,
     record::Record,
     schedule::{Claim, Schedule},
     tables::{Position, Stamp, Tables},
@@ -64,6 +65,7 @@ pub(crate) struct Ahead<'b, V, W> {
     pub(crate) watch: W,
     pub(crate) input: Input<'b>,
     pub(crate) schedule: Schedule<'b>,
+    prefetch: Prefetch,
     /// Ready records; `None` stands for a speculation that came to nothing.
     records: Box<[Mutex<Option<Box<Record>>>]>,
     pub(crate) counters: Counters,
@@ -122,15 +124,27 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
             schedule: Schedule::new(input.block, input.optimisations),
             records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
             counters: Counters::default(),
+            prefetch: if input.optimisations.prefetch && input.source.is_slow() {
+                Prefetch::new(input.block)
+            } else {
+                Prefetch::default()
+            },
             input,
         }
     }
 
-    /// A worker's own things, for the worker with this number.
+    /// A worker's own things, for the worker with this number, who first reads ahead what there is
+    /// to read ahead.
     pub(crate) fn worker(&self, number: usize) -> Worker<V::Instance> {
         Counters::add(&self.counters.workers);
         let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
-        Worker { number, vm: self.machine(), mark, stuck: usize::MAX, spare: Vec::new() }
+        let (vm, stuck, spare) = (self.machine(), usize::MAX, Vec::new());
+        let mut worker = Worker { number, vm, mark, stuck, spare };
+        let fetch = || self.prefetch.work(number, self.vm.view(&mut worker.vm));
+        if catch_unwind(AssertUnwindSafe(fetch)).is_err() {
+            self.renew(&mut worker);
+        }
+        worker
     }
 
     /// The same for a worker whose machine an unwinding execution has left in disorder.

@@ -32,6 +32,7 @@ mod limits;
 #[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
 mod models;
 mod output;
+mod prefetch;
 mod record;
 mod reward;
 mod run;
@@ -88,6 +89,9 @@ pub struct Optimisations {
     pub payment_runs: bool,
     /// A block whose transactions are likely to form one chain runs on the calling thread.
     pub chain_prediction: bool,
+    /// Where the source is slow ([`StateSource::is_slow`]), workers read ahead what transactions
+    /// name: senders, recipients, access lists.
+    pub prefetch: bool,
 }
 
 impl Optimisations {
@@ -97,6 +101,7 @@ impl Optimisations {
         long_first: true,
         payment_runs: true,
         chain_prediction: true,
+        prefetch: true,
     };
     /// None of them.
     pub const NONE: Self = Self {
@@ -104,6 +109,7 @@ impl Optimisations {
         long_first: false,
         payment_runs: false,
         chain_prediction: false,
+        prefetch: false,
     };
 }
 
@@ -221,13 +227,16 @@ impl Engine {
         let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
         let outcome = guarded(|| job.run(pool, tables, None, &recorder));
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let inline = !self.options.forced && self.runs_inline(block);
+        let inline = !self.options.forced && self.runs_inline(block, source);
         let traced = outcome.map(|outcome| (outcome, recorder.finish(tables, nanos, inline)));
         tables.reset();
         traced
     }
 
-    fn runs_inline(&self, block: &Block) -> bool {
+    fn runs_inline(&self, block: &Block, source: &dyn StateSource) -> bool {
+        if source.is_slow() {
+            return self.options.threads <= 1 || block.transactions.len() <= 1;
+        }
         self.options.threads <= 1
             || inline::is_small(block)
             || (self.options.optimisations.chain_prediction && inline::is_chain(block))
@@ -242,7 +251,7 @@ impl Engine {
         hook: Option<Box<CommitHook<'_>>>,
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
-        if !self.options.forced && !limited && self.runs_inline(block) {
+        if !self.options.forced && !limited && self.runs_inline(block, source) {
             return guarded(|| execute_bare(chain, block, source, self.options.output));
         }
         let mut inner = self.inner.lock();

@@ -29,6 +29,14 @@ pub trait StateSource: Sync {
     /// # Errors
     /// A [`SourceError`], usually with [`Location::Reader`].
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError>;
+
+    /// Whether a read takes much longer than the step of a transaction that asks for it, as from a
+    /// disk or over a network. Threads that wait for a read leave their core to others, so such a
+    /// source deserves an engine with several times as many threads as there are cores; and its
+    /// engine takes every block of two or more transactions to all of them.
+    fn is_slow(&self) -> bool {
+        false
+    }
 }
 
 /// Reads the parent state; used by one thread only. Every method may block.

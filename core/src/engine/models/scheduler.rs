@@ -113,6 +113,7 @@ fn one_schedule() {
             long_first: rng.gen_range(0..2) == 0,
             payment_runs: rng.gen_range(0..2) == 0,
             chain_prediction: true,
+            prefetch: false,
         },
     };
     let mut pool = Pool::new(HELPERS);

@@ -4,7 +4,7 @@
 //! fixed and interleaved, so that a slow phase of the machine hits all of them. Timed is the
 //! execution up to receipts, requests and changed state; roots and blooms are computed afterwards.
 
-use super::input::Origin;
+use super::{input::Origin, latency::Slow};
 use braid_core::{
     Engine, ExecuteError, HostError, Outcome, SourceError, StateOutput,
     sequential::{execute_bare, execute_stock},
@@ -33,6 +33,9 @@ pub struct BlockReport {
     pub parallel_ns: u64,
     /// Executions of the last parallel run, repeated ones included.
     pub executions: u64,
+    /// Reads of the parent state in the last stock and the last parallel run, where they have a
+    /// latency.
+    pub reads: Option<(u64, u64)>,
     /// The first difference, if there is one.
     pub difference: Option<String>,
     /// Why no side could execute the block, where the record lacks something.
@@ -71,10 +74,16 @@ impl BlockReport {
 
 type Execution = Result<Outcome, ExecuteError>;
 
-/// Measures and checks one block.
-pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockReport {
+/// Measures and checks one block. Each read of the parent state takes `latency` at least.
+pub fn measure(
+    engine: &Engine,
+    record: &RecordedBlock,
+    rounds: usize,
+    latency: Duration,
+) -> BlockReport {
     let output = engine.options().output;
-    let (chain, block, source) = (&record.chain, &record.block, record.state.source());
+    let (chain, block) = (&record.chain, &record.block);
+    let source = &Slow::new(record.state.source(), latency);
     let stock = || execute_stock(chain, block, source, output);
     let bare = || execute_bare(chain, block, source, output);
     let parallel = || engine.execute(chain, block, source);
@@ -92,11 +101,15 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
     }
     report.difference = difference("bare", &oracle, &bare());
     let mut times: [Vec<u64>; 4] = Default::default();
-    let mut last = None;
+    let (mut last, mut stock_reads, mut parallel_reads) = (None, 0, 0);
     for _ in 0..rounds {
+        source.take_reads();
         times[0].push(timed(stock).1);
+        stock_reads = source.take_reads();
         times[1].push(timed(bare).1);
+        source.take_reads();
         let (outcome, nanos) = timed(parallel);
+        parallel_reads = source.take_reads();
         times[2].push(nanos);
         times[3].push(timed(bare).1);
         report.difference =
@@ -106,6 +119,7 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
     if let Err(error) = &oracle {
         report.difference.get_or_insert_with(|| format!("rejected on every side: {error}"));
     }
+    report.reads = (!latency.is_zero()).then_some((stock_reads, parallel_reads));
     let [stock_ns, bare_ns, parallel_ns, bare_again_ns] = times.map(median);
     if let Some(Ok(outcome)) = &last {
         report.executions = outcome.statistics.executions;

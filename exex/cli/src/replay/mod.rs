@@ -6,6 +6,7 @@
 //! told.
 
 pub mod input;
+pub mod latency;
 pub mod measure;
 pub mod only;
 pub mod report;
@@ -18,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use input::{Origin, WorkloadArgs};
 use measure::{BlockReport, measure};
 use report::{Printer, Summary};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// The form of the changed state on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,6 +43,8 @@ pub enum Without {
     PaymentRuns,
     /// Blocks that look like one chain run on the calling thread.
     ChainPrediction,
+    /// Reading ahead what transactions name, where reads are slow.
+    Prefetch,
 }
 
 /// One side alone.
@@ -77,6 +80,15 @@ pub struct ReplayArgs {
     /// Turns an optimisation off, to measure what it gives.
     #[arg(long, value_enum, value_name = "OPTIMISATION")]
     pub without: Vec<Without>,
+    /// Each read of the parent state takes at least this many microseconds, on every side.
+    #[arg(
+        long,
+        value_name = "MICROSECONDS",
+        default_value_t = 0,
+        conflicts_with = "only",
+        value_parser = clap::value_parser!(u64).range(..=1_000_000)
+    )]
+    pub read_latency: u64,
     /// Runs one side alone, block after block, and reports the peak of the process's memory.
     #[arg(long, value_enum, value_name = "SIDE")]
     pub only: Option<Only>,
@@ -101,6 +113,7 @@ impl ReplayArgs {
                 Without::LongFirst => optimisations.long_first = false,
                 Without::PaymentRuns => optimisations.payment_runs = false,
                 Without::ChainPrediction => optimisations.chain_prediction = false,
+                Without::Prefetch => optimisations.prefetch = false,
             }
         }
         optimisations
@@ -127,13 +140,14 @@ pub fn run(args: &ReplayArgs) -> Exit {
     let records = input::load(&args.paths, &args.workload, &printer, &mut exit);
     let options = args.options();
     let engine = Engine::new(options.clone());
+    let latency = Duration::from_micros(args.read_latency);
     let progress = progress(&records);
     if !records.is_empty() {
         printer.header();
     }
     let mut reports: Vec<BlockReport> = Vec::with_capacity(records.len());
     for (origin, record) in &records {
-        let report = measure(&engine, record, args.rounds as usize);
+        let report = measure(&engine, record, args.rounds as usize, latency);
         progress.inc(record.block.header.gas_used);
         if let Some(reason) = &report.unreadable {
             let error = format!("{origin}: block {}: {reason}", report.number);

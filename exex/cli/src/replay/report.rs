@@ -28,6 +28,8 @@ pub struct Summary {
     executions_per_tx: f64,
     noise: f64,
     machine_check: Option<f64>,
+    /// Parallel over stock, where reads were counted.
+    reads: Option<f64>,
 }
 
 /// Sequential time over parallel time.
@@ -90,6 +92,7 @@ impl Summary {
             executions_per_tx: ratio(executions, txs as u64),
             noise: if bare_ns == 0 { 0.0 } else { (ratio(again, bare_ns) - 1.0).abs() },
             machine_check,
+            reads: reads(reports),
         }
     }
 
@@ -113,8 +116,16 @@ impl Summary {
             "executions_per_tx": rounded(self.executions_per_tx),
             "noise": rounded(self.noise),
             "machine_check": self.machine_check.map(rounded),
+            "reads": self.reads.map(rounded),
         })
     }
+}
+
+/// Reads of the parent state, parallel over stock.
+fn reads(reports: &[BlockReport]) -> Option<f64> {
+    let counted: Vec<(u64, u64)> = reports.iter().filter_map(|report| report.reads).collect();
+    let (stock, parallel) = counted.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    (!counted.is_empty()).then(|| ratio(parallel, stock))
 }
 
 pub(crate) fn rounded(value: f64) -> f64 {
@@ -209,6 +220,9 @@ impl Printer {
             summary.executions_per_tx,
             summary.noise * 100.0
         ));
+        if let Some(reads) = summary.reads {
+            line(format_args!("reads of the parent state: {reads:.3} times those of stock"));
+        }
         if let Some(check) = summary.machine_check {
             let verdict = if check < QUIET {
                 "the machine is LOUD, do not quote these times"

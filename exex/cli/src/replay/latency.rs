@@ -1,0 +1,84 @@
+//! A parent state whose reads take time, as from a disk or over a network.
+//!
+//! Role: stand between the recorded state and the executors, all of them alike, so that
+//! `--read-latency` shows what a slow state does to each. Reads of several threads overlap.
+
+use alloy_primitives::{Address, B256, U256};
+use braid_core::{SourceError, StateReader, StateSource};
+use revm::{bytecode::Bytecode, state::AccountInfo};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+/// A source that sleeps before each answer, and counts its answers.
+pub struct Slow<'a> {
+    inner: &'a dyn StateSource,
+    latency: Duration,
+    reads: AtomicU64,
+}
+
+impl std::fmt::Debug for Slow<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slow").field("latency", &self.latency).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Slow<'a> {
+    /// Wraps a source. Without latency its readers are handed on as they are, and not counted.
+    pub const fn new(inner: &'a dyn StateSource, latency: Duration) -> Self {
+        Self { inner, latency, reads: AtomicU64::new(0) }
+    }
+
+    /// How many reads there were since this was last asked.
+    pub fn take_reads(&self) -> u64 {
+        self.reads.swap(0, Ordering::Relaxed)
+    }
+
+    fn wait(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(self.latency);
+    }
+}
+
+impl StateSource for Slow<'_> {
+    fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
+        let inner = self.inner.reader()?;
+        if self.latency.is_zero() {
+            return Ok(inner);
+        }
+        Ok(Box::new(SlowReader { inner, source: self }))
+    }
+
+    fn is_slow(&self) -> bool {
+        !self.latency.is_zero() || self.inner.is_slow()
+    }
+}
+
+struct SlowReader<'a> {
+    inner: Box<dyn StateReader + 'a>,
+    source: &'a Slow<'a>,
+}
+
+impl StateReader for SlowReader<'_> {
+    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
+        self.source.wait();
+        self.inner.account(address)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, SourceError> {
+        self.source.wait();
+        self.inner.storage(address, slot)
+    }
+
+    fn code(&mut self, hash: B256) -> Result<Bytecode, SourceError> {
+        self.source.wait();
+        self.inner.code(hash)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, SourceError> {
+        self.source.wait();
+        self.inner.block_hash(number)
+    }
+}
