@@ -21,9 +21,9 @@ const soakVariable = "BRAID_SOAK_BLOCKS"
 // warmUp is after how many blocks the allocators have what they need, and Go its threads.
 const warmUp = 10_000
 
-// resident gives the resident memory in KiB and the number of threads of this process. The pages that
-// Go's heap keeps free are left out: each processor's cache holds up to half a MiB of them, which
-// comes and goes and would hide what grows.
+// resident gives the resident memory in KiB and the number of threads of this process. The pages
+// that Go's heap keeps free are left out: each processor's cache holds up to half a MiB of them,
+// which comes and goes and would hide what grows.
 func resident(t *testing.T) (memory, threads int) {
 	debug.FreeOSMemory()
 	var heap runtime.MemStats

@@ -20,7 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [OPTION...]       parallel against sequential execution, over several processes; --help
                           lists the options
   bench c                 what the C ABI costs, on the recorded blocks
-  bench go                geth's own processor against braid, on generated chains
+  bench go                what Go's callbacks cost, on the recorded blocks; geth's own processor
+                          against braid, on generated chains
   soak c BLOCKS           executes that many small blocks through C: memory and threads stay
   memory [PATH...]        peak memory of a replay, parallel against sequential: at most 1.5 times
   style                   the mechanical rules: lengths, no unfinished marks, where unsafe may stand

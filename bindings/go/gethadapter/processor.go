@@ -107,8 +107,8 @@ func New(bc *core.BlockChain, options Options) (*Processor, error) {
 	return p, nil
 }
 
-// rulesConfig is the chain's config as braid takes it. Where Petersburg came after Constantinople, as
-// on Ropsten, both begin with Petersburg: geth executes the blocks between the two.
+// rulesConfig is the chain's config as braid takes it. Where Petersburg came after Constantinople,
+// as on Ropsten, both begin with Petersburg: geth executes the blocks between the two.
 func (p *Processor) rulesConfig() *params.ChainConfig {
 	petersburg := p.config.PetersburgBlock
 	if petersburg == nil || !p.config.IsConstantinople(petersburg) {

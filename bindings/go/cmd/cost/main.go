@@ -84,8 +84,8 @@ func run(threads, rounds int, files []string) error {
 
 func ms(of time.Duration) float64 { return float64(of) / 1e6 }
 
-// measure adds a block's medians; it gives how many reads went through callbacks in a call. The modes
-// take turns, and a round before the first one warms up.
+// measure adds a block's medians; it gives how many reads went through callbacks in a call. The
+// modes take turns, and a round before the first one warms up.
 func measure(
 	executor *braid.Executor, block *dump.Dump, rounds int, total *sums,
 ) (uint64, error) {

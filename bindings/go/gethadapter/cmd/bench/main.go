@@ -1,9 +1,9 @@
 // Command bench compares geth's own processor with braid on the same chain of heavy blocks.
 //
 // Three chains import each block one after the other in one process: one with geth's processor, one
-// with braid's, and, as long as -noise says, one with geth's again, which gives the noise floor. What
-// is compared is the time in Process alone, and that of the whole import. Each block's time is the
-// median over the rounds. How far it is goes to the standard error.
+// with braid's, and, as long as -noise says, one with geth's again, which gives the noise floor.
+// What is compared is the time in Process alone, and that of the whole import. Each block's time is
+// the median over the rounds. How far it is goes to the standard error.
 package main
 
 import (

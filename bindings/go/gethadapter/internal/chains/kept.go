@@ -12,8 +12,8 @@ import (
 // Maker makes a chain, as [Generate] and [Heavy] do.
 type Maker func(fork Fork, count int, seed int64) *Chain
 
-// recover finds the senders, which transactions remember, as those of a made chain do: whoever imports
-// the chain first would have to find them otherwise.
+// recover finds the senders, which transactions remember, as those of a made chain do: whoever
+// imports the chain first would have to find them otherwise.
 func (c *Chain) recover() error {
 	for _, block := range c.Blocks {
 		signer := types.MakeSigner(c.Config, block.Number(), block.Time())
