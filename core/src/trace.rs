@@ -8,8 +8,8 @@
 //! run, sorted by location, each location once. Times are nanoseconds since the execution began,
 //! system calls before the transactions included.
 //!
-//! The deferred reward of the beneficiary is listed as a write of its balance. That a reward brings
-//! the beneficiary into being, where it did not exist, is not.
+//! The deferred reward of the beneficiary is listed as a write of its balance, the first one also
+//! as one of its existence, where it did not exist before.
 
 use alloy_primitives::{Address, U256};
 use std::fmt;
@@ -60,7 +60,7 @@ impl fmt::Display for Location {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dependence {
     /// Loaded but not looked at: another value gives the same execution. A change of such a balance
-    /// commutes with others.
+    /// commutes with others. What is taken from it was there before the block.
     Soft,
     /// The sender's nonce, which the transaction itself names.
     Predicted,

@@ -11,7 +11,10 @@ use braid_core::{
     source::StateSource,
     trace::{Dependence, Location, Part, RunKind, RunOutcome},
 };
-use braid_shadow::recorded::RecordedBlock;
+use braid_shadow::{
+    analysis::{Graph, Rules},
+    recorded::RecordedBlock,
+};
 use braid_workload::{Settings, generate};
 use common::jittery::Jittery;
 
@@ -62,10 +65,22 @@ fn check(what: &str, engine: &Engine, (outcome, trace): &(Outcome, Trace)) {
         }
     }
     assert!(committed.iter().all(|count| *count == 1), "{what}: {committed:?}");
+    check_graph(what, trace);
     assert!(trace.transactions.is_sorted_by_key(|tx| tx.at), "{what}: committed in order");
     for tx in &trace.transactions {
         assert!(tx.reads.is_sorted_by(|a, b| a.location < b.location), "{what}");
         assert!(tx.writes.is_sorted_by(|a, b| a < b), "{what}");
+    }
+}
+
+/// A run that began when everything was committed that the graph says it depends on has come to
+/// something: the graph leaves no dependency out.
+fn check_graph(what: &str, trace: &Trace) {
+    let before = Graph::new(&trace.transactions, Rules::Engine).predecessors();
+    for run in trace.runs.iter().filter(|run| run.outcome != RunOutcome::Committed) {
+        let late = |of: &usize| trace.transactions[*of].at > run.start;
+        let after = &before[run.transaction];
+        assert!(after.iter().any(late), "{what}: {run:?} depends on {after:?}, which were there");
     }
 }
 

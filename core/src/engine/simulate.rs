@@ -2,16 +2,15 @@
 //!
 //! Role: tell how long a block takes on more cores than the machine has, from what its
 //! transactions cost and what they depend on. Transactions are handed out by the engine's own
-//! [`Schedule`], not by a model of it; modelled are the workers ([`super::run`]): each executes what
-//! it is given, then commits the ready prefix if nobody else does, and repeats a stale head there
-//! and then.
+//! scheduler, not by a model of it; modelled are the workers: each executes what it is given, then
+//! commits the ready prefix if nobody else does, and repeats a stale head there and then.
 //!
 //! The model of time: a run takes what it takes alone, on any worker and however many run. What a
 //! transaction writes is there for others when its run ends, what it reads is read when its run
 //! begins: a run is stale that begins before one of its predecessors has left its final values.
 //! Both ends are pessimistic, and the slower memory under many workers is left out, which is
-//! optimistic. A worker that finds nothing to do looks again after [`LOOK_NS`], later after
-//! [`NAP_NS`], as the real one does.
+//! optimistic. A worker that finds nothing to do looks again after `LOOK_NS`, later after `NAP_NS`,
+//! as the real one does.
 //!
 //! Invariant: events are taken by time, then by worker, so that the same input gives the same
 //! output.
@@ -44,7 +43,7 @@ pub struct Cost {
     pub commit_ns: u64,
     /// Gas used.
     pub gas_used: u64,
-    /// The earlier transactions whose writes it needs.
+    /// The earlier transactions whose writes it needs; any others are left out of account.
     pub after: Vec<usize>,
 }
 
@@ -55,7 +54,7 @@ pub struct Simulation<'a> {
     pub block: &'a Block,
     /// Which of the scheduler's optimisations are on.
     pub optimisations: Optimisations,
-    /// One for each transaction.
+    /// One for each transaction; one that has none takes no time.
     pub costs: &'a [Cost],
     /// When the other workers join the calling thread, nanoseconds.
     pub wake_ns: u64,
@@ -78,15 +77,8 @@ pub struct Simulated {
 
 impl Simulation<'_> {
     /// The time on this many workers; at least one.
-    ///
-    /// # Panics
-    /// Where `costs` are fewer than the block's transactions, or one comes after a transaction
-    /// that is not an earlier one.
     pub fn run(&self, workers: usize) -> Simulated {
         let count = self.block.transactions.len();
-        assert!(self.costs.len() >= count, "a cost for each transaction");
-        let earlier = |(index, cost): (usize, &Cost)| cost.after.iter().all(|of| *of < index);
-        assert!(self.costs.iter().enumerate().all(earlier), "only after earlier transactions");
         let mut clock = Clock {
             costs: self.costs,
             schedule: Schedule::new(self.block, self.optimisations),
@@ -174,6 +166,16 @@ impl Clock<'_> {
         self.events.push(Reverse((time, worker)));
     }
 
+    /// How long a run of the transaction takes, and its commit, nanoseconds.
+    fn times(&self, index: usize) -> (u64, u64) {
+        self.costs.get(index).map_or((0, 0), |cost| (cost.run_ns, cost.commit_ns))
+    }
+
+    fn executed(&self, index: usize) {
+        let gas_used = self.costs.get(index).map_or(0, |cost| cost.gas_used);
+        self.schedule.executed(index, gas_used);
+    }
+
     /// What a worker was at has ended.
     fn step(&mut self, now: u64, worker: usize) {
         match self.workers[worker].phase {
@@ -183,11 +185,11 @@ impl Clock<'_> {
                 self.workers[worker].phase = Phase::Direct(index);
                 self.result.direct += 1;
                 self.result.executions += 1;
-                let Cost { run_ns, commit_ns, .. } = self.costs[index];
+                let (run_ns, commit_ns) = self.times(index);
                 self.at(now + run_ns + commit_ns, worker);
             }
             Phase::Direct(index) => {
-                self.schedule.executed(index, self.costs[index].gas_used);
+                self.executed(index);
                 self.advance(now, index, false);
                 self.commit_next(now, worker);
             }
@@ -238,17 +240,18 @@ impl Clock<'_> {
             return self.want_token(now, worker);
         }
         let settled = |of: &usize| self.settled[*of].is_some_and(|time| time <= now);
-        self.valid[index] = self.costs[index].after.iter().all(settled);
+        let after = self.costs.get(index).map_or(&[][..], |cost| &cost.after);
+        self.valid[index] = after.iter().filter(|of| **of < index).all(settled);
         self.workers[worker].phase = Phase::Speculating(index);
         self.result.executions += 1;
-        self.at(now + self.costs[index].run_ns, worker);
+        self.at(now + self.times(index).0, worker);
     }
 
     fn speculated(&mut self, now: u64, worker: usize, index: usize) {
         if self.valid[index] {
             self.settled[index] = Some(now);
         }
-        self.schedule.executed(index, self.costs[index].gas_used);
+        self.executed(index);
         let mark = self.workers[worker].mark;
         self.schedule.set_ready(index, mark);
         let head = self.schedule.head();
@@ -279,7 +282,7 @@ impl Clock<'_> {
     fn commit_next(&mut self, now: u64, worker: usize) {
         let head = self.schedule.head();
         if self.schedule.is_ready(head) {
-            let Cost { run_ns, commit_ns, .. } = self.costs[head];
+            let (run_ns, commit_ns) = self.times(head);
             let repeated = !self.valid[head];
             self.workers[worker].phase = Phase::Committing(head, repeated);
             self.result.executions += u64::from(repeated);
@@ -403,6 +406,13 @@ mod tests {
         assert_eq!((simulated.executions, simulated.reexecutions), (5, 1), "{simulated:?}");
         // The waiting is longer than everything else here.
         assert!(simulated.nanos < 700 + 3 * LOOK_NS, "{simulated:?}");
+    }
+
+    #[test]
+    fn missing_costs_and_later_predecessors_do_no_harm() {
+        let block = block(&[50_000; 3]);
+        let simulated = simulate(&block, &[cost(100, &[2, 9])], 2);
+        assert_eq!((simulated.executions, simulated.reexecutions), (3, 0), "{simulated:?}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     sync::Mutex,
     trace::{Committed, Dependence, Location, Part, Read, Run, RunKind, RunOutcome, Trace},
 };
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use std::time::Instant;
 
 /// Is told what the workers do.
@@ -124,6 +124,9 @@ impl<'b> Recorder<'b> {
         let beneficiary = self.block.header.beneficiary;
         let mut trace = Trace { beneficiary, nanos, inline, ..Trace::default() };
         let senders = self.block.transactions.iter().map(|tx| tx.signer());
+        let base = tables.account(tables.account_id(&beneficiary)).known_base();
+        let being = Location::new(beneficiary, Part::Existence);
+        let mut missing = base.is_some_and(|base| !base.exists);
         for (noted, sender) in self.noted.into_iter().zip(senders) {
             let Noted { runs, reads, writes, rewarded, gas_used, at, by } = noted.into_inner();
             trace.runs.extend(runs);
@@ -131,7 +134,11 @@ impl<'b> Recorder<'b> {
             let mut written = written(tables, &reads, &writes);
             if rewarded {
                 written.push(Location::new(beneficiary, Part::Balance));
+                if std::mem::take(&mut missing) {
+                    written.push(being);
+                }
             }
+            missing &= !written.contains(&being);
             written.sort_unstable();
             written.dedup();
             let reads = read(tables, &reads, predicted);
@@ -219,8 +226,12 @@ fn read(tables: &Tables, reads: &ReadSet, predicted: Option<Address>) -> Vec<Rea
     let hard = |is_hard| if is_hard { Dependence::Hard } else { Dependence::Soft };
     let mut all = Vec::with_capacity(3 * reads.accounts.len() + reads.slots.len());
     for read in &reads.accounts {
-        let address = tables.account(read.id).address();
-        let balance = hard(read.hard_balance || read.value.balance < read.debits);
+        let cell = tables.account(read.id);
+        let address = cell.address();
+        // Who spends what it did not have before the block depends on who paid it.
+        let had = cell.known_base().map_or(U256::ZERO, |base| base.balance);
+        let short = read.value.balance < read.debits || had < read.debits;
+        let balance = hard(read.hard_balance || short);
         let nonce =
             if predicted == Some(address) { Dependence::Predicted } else { hard(read.hard_nonce) };
         all.extend(

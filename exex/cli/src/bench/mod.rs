@@ -38,7 +38,7 @@ pub struct BenchArgs {
         value_parser = clap::value_parser!(u16).range(1..=1024)
     )]
     pub simulate: Vec<u16>,
-    /// How often each block is executed on each side; times are medians.
+    /// How often each block is executed on each side; of all rounds the least time counts.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
     /// One JSON object a line instead of a table.

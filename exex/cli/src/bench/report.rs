@@ -177,7 +177,7 @@ fn table(rows: &[Row], cores: &[usize]) {
 
 fn totals(blocks: usize, summary: &Summary) {
     line(format_args!(
-        "\n{blocks} blocks, {} transactions, median of {} rounds; times of bare execution over \
+        "\n{blocks} blocks, {} transactions, the least of {} rounds; times of bare execution over \
          simulated ones",
         summary.txs, summary.rounds
     ));

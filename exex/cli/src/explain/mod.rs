@@ -28,8 +28,8 @@ pub struct ExplainArgs {
     /// Threads, the calling one included (default: all cores).
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// How often the block is executed on each side. Times of transactions are medians; the
-    /// schedule is that of the round with the median time.
+    /// How often the block is executed on each side. Times of transactions are the least of all
+    /// rounds; the schedule is that of the round with the median time.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
     /// How many slots, contracts and repeated runs are listed.

@@ -42,6 +42,7 @@ struct Page {
     arcs_note: String,
     height: f64,
     chain: Vec<Step>,
+    chain_length: String,
     locations: Vec<HotItem>,
     contracts: Vec<HotItem>,
     lost: Vec<Lost>,
@@ -120,10 +121,10 @@ impl Page {
         Self {
             number: report.number,
             summary: format!(
-                "{} transactions, {} gas, {} threads",
-                figures.transactions,
+                "{}, {} gas, {}",
+                transactions(figures.transactions),
                 grouped(figures.gas),
-                report.threads
+                counted(report.threads, "thread", "threads")
             ),
             verdict: verdict(report),
             inline_note: inline_note(report).unwrap_or_default(),
@@ -134,6 +135,7 @@ impl Page {
             arcs,
             arcs_note,
             height: HEIGHT,
+            chain_length: transactions(path.transactions.len()),
             chain: path.transactions.iter().map(|index| step(report, *index)).collect(),
             locations: report.locations.iter().map(|hot| hot_location(report, hot)).collect(),
             contracts: contracts(report),
@@ -194,9 +196,9 @@ fn cards(report: &Report) -> Vec<Card> {
             value: format!("at most {}", ceiling(&engine.gas, figures.gas)),
             lines: vec![
                 format!(
-                    "{} gas in {} transactions ({:.1} %)",
+                    "{} gas in {} ({:.1} %)",
                     grouped(engine.gas.weight),
-                    engine.gas.transactions.len(),
+                    transactions(engine.gas.transactions.len()),
                     percent(engine.gas.weight, figures.gas)
                 ),
                 format!(
@@ -341,6 +343,10 @@ fn step(report: &Report, index: usize) -> Step {
         time: time(tx.nanos),
         target: tx.to.map_or_else(|| "contract creation".to_owned(), |to| to.to_string()),
     }
+}
+
+fn transactions(count: usize) -> String {
+    counted(count, "transaction", "transactions")
 }
 
 fn counted(count: usize, one: &str, many: &str) -> String {

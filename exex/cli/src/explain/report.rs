@@ -1,10 +1,10 @@
 //! Everything that `braid explain` has to say about a block.
 //!
-//! Invariant: times of single transactions are those of bare sequential execution, so that they
-//! tell what a transaction costs and not what its neighbours did meanwhile; times of runs and
-//! workers are those of one traced parallel execution.
+//! Invariant: times of single transactions are those of bare sequential execution, the least of all
+//! rounds, so that they tell what a transaction costs and not what went on beside it; times of runs
+//! and workers are those of one traced parallel execution.
 
-use crate::replay::measure::{incomplete, median, nanos};
+use crate::replay::measure::{incomplete, least, median, nanos};
 use alloy_primitives::{Address, TxHash};
 use braid_core::{
     Engine, ExecuteError, HostError, Options, Outcome, Trace,
@@ -144,7 +144,7 @@ impl Report {
     }
 }
 
-/// Median times of the whole block and of each transaction, nanoseconds.
+/// The median time of the whole block and the least time of each transaction, nanoseconds.
 fn bare(record: &RecordedBlock, rounds: usize) -> Result<(u64, Vec<u64>), Problem> {
     let (chain, block, source) = (&record.chain, &record.block, record.state.source());
     let run = || execute_bare_timed(chain, block, source, Default::default());
@@ -159,7 +159,7 @@ fn bare(record: &RecordedBlock, rounds: usize) -> Result<(u64, Vec<u64>), Proble
         totals.push(nanos(start.elapsed()));
         times.iter_mut().zip(laps).for_each(|(all, lap)| all.push(lap));
     }
-    Ok((median(totals), times.into_iter().map(median).collect()))
+    Ok((median(totals), times.into_iter().map(least).collect()))
 }
 
 /// The parallel execution with the median time.

@@ -80,7 +80,8 @@ fn heading(report: &Report) {
     let (txs, gas) = (report.transactions.len(), grouped(report.figures.gas));
     line(format_args!("block {number}: {txs} transactions, {gas} gas"));
     line(format_args!(
-        "{threads} threads, {rounds} rounds: sequential {:.1} us, parallel {:.1} us, {:.2} times as fast",
+        "{threads} threads, {rounds} rounds: sequential {:.1} us, parallel {:.1} us, {:.2} times \
+         as fast",
         micros(report.bare_ns),
         micros(report.trace.nanos),
         report.speedup()
@@ -126,7 +127,8 @@ fn numbers(report: &Report) {
     }
     let done = &figures.scheduling;
     line(format_args!(
-        "what the scheduler did {} runs on {} workers, {} stale, {} failed, {:.1} % of their time lost",
+        "what the scheduler did {} runs on {} workers, {} stale, {} failed, {:.1} % of their time \
+         lost",
         done.runs,
         done.workers,
         done.stale,

@@ -151,6 +151,11 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// What a piece of work takes undisturbed: whatever else the machine does only adds.
+pub(crate) fn least(times: Vec<u64>) -> u64 {
+    times.into_iter().min().unwrap_or_default()
+}
+
 pub(crate) fn median(mut times: Vec<u64>) -> u64 {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
