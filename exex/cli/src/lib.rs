@@ -1,5 +1,9 @@
 //! The command line of braid, as a library so that tests can drive its parts.
 
 pub mod conformance;
+pub mod doctor;
 pub mod exit;
+pub mod record;
 pub mod replay;
+pub mod rpc;
+pub mod shadow;

@@ -2,7 +2,10 @@
 
 use braid_cli::{
     conformance::{self, TestArgs},
+    doctor::{self, DoctorArgs},
+    record::{self, RecordArgs},
     replay::{self, ReplayArgs},
+    shadow::{self, ShadowArgs},
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -22,6 +25,12 @@ enum Command {
     Replay(ReplayArgs),
     /// Run published blockchain tests through the parallel engine.
     Test(TestArgs),
+    /// Record blocks of a client, with everything that replaying them needs.
+    Record(RecordArgs),
+    /// Follow a client: execute every block again in parallel, compare, count.
+    Shadow(ShadowArgs),
+    /// Check what a client serves and what this machine allows, and say what to change.
+    Doctor(DoctorArgs),
 }
 
 fn main() -> ExitCode {
@@ -29,5 +38,8 @@ fn main() -> ExitCode {
     match command {
         Command::Replay(args) => replay::run(&args).into(),
         Command::Test(args) => conformance::run(&args).into(),
+        Command::Record(args) => record::run(&args).into(),
+        Command::Shadow(args) => shadow::run(&args).into(),
+        Command::Doctor(args) => doctor::run(&args).into(),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     event::{Divergence, Event, Matched, Sequential, Speed},
     job::{Job, ParentState, Reason, Skip, Work},
     noted::Noted,
-    recorded::{Prestate, RecordedBlock, Reference, StateCheck},
+    recorded::{At, Prestate, RecordedBlock, Reference, StateCheck, StateMismatch},
     reports,
     settings::Settings,
 };
@@ -68,24 +68,25 @@ impl Judge {
         let result = self.engine.execute_within(&work.chain, &work.block, &noted, &limits);
         let elapsed = start.elapsed();
         let mut outcome = match result {
-            Ok(outcome) => Ok(outcome),
+            Ok(outcome) => outcome,
+            Err(ExecuteError::Host(error)) => return Err(host_failure(error, &work, &noted)),
             Err(ExecuteError::Invalid(invalid)) => {
-                Err(Difference::new(Place::Block, "validity", "a valid block", invalid))
+                let difference =
+                    Difference::new(Place::Block, "validity", "a valid block", invalid);
+                return self.diverged(&job.hash, &work, &noted, difference);
             }
-            Err(ExecuteError::Host(error)) => return Err(host_failure(error, noted.is_full())),
         };
-        if let (Ok(outcome), Some(alter)) = (&mut outcome, &self.settings.alter) {
-            alter(&work.block, outcome, &mut work.reference);
+        if let Some(alter) = &self.settings.alter {
+            alter(&work.block, &mut outcome, &mut work.reference);
         }
-        let mut proved = StateCheck::Unchecked;
-        let compared = outcome.and_then(|outcome| {
-            compare(&work.chain, &work.block, &outcome, &work.reference)?;
-            proved = prove(&work, &outcome)?;
-            Ok(outcome)
-        });
+        let compared = compare(&work.chain, &work.block, &outcome, &work.reference)
+            .map_err(Objection::Differs)
+            .and_then(|()| prove(&work, &outcome))
+            .or_else(|objection| weigh(&work, &noted, &outcome, objection));
         match compared {
-            Ok(outcome) => Ok(self.matched(&job.hash, &work, &noted, &outcome, elapsed, proved)),
-            Err(difference) => self.diverged(&job.hash, &work, &noted, difference),
+            Ok(proved) => Ok(self.matched(&job.hash, &work, &noted, &outcome, elapsed, proved)),
+            Err(Objection::Unprovable(why)) => Err(Skip::new(Reason::BadWitness, why)),
+            Err(Objection::Differs(found)) => self.diverged(&job.hash, &work, &noted, found),
         }
     }
 
@@ -122,7 +123,11 @@ impl Judge {
             let start = Instant::now();
             run().then(|| start.elapsed())
         };
-        let stock = || execute_stock(chain, block, state, OutputKind::Flat).is_ok();
+        let stock = || {
+            execute_stock(chain, block, state, OutputKind::Flat)
+                .map_err(|e| eprintln!("DEBUG {} {e}", block.header.number))
+                .is_ok()
+        };
         let parallel = || self.engine.execute(chain, block, state).is_ok();
         let every = self.settings.sample_every.max(1);
         let (stock, parallel) = if (self.matched / every) % 2 == 0 {
@@ -175,24 +180,62 @@ fn identify(number: u64, hash: B256, work: &Work) -> Result<(), Skip> {
     Err(Skip::new(Reason::BadBlock, detail))
 }
 
-fn host_failure(error: HostError, full: bool) -> Skip {
-    let reason = match &error {
-        HostError::Source(_) if full => Reason::Memory,
-        HostError::Source(_) => Reason::Source,
-        HostError::Cancelled => Reason::Shutdown,
-        HostError::DeadlineExceeded => Reason::Deadline,
-        HostError::Panic { .. } => Reason::Panic,
-        HostError::Internal(_) => Reason::Internal,
+fn host_failure(error: HostError, work: &Work, noted: &Noted<'_>) -> Skip {
+    let reason = match (&error, &work.state) {
+        (HostError::Source(_), _) if noted.is_full() => Reason::Memory,
+        // What was handed over with the block lacks something: nobody is unwell.
+        (HostError::Source(_), ParentState::Record(record)) => match record.state {
+            Prestate::Witness(_) => Reason::BadWitness,
+            Prestate::Memory(_) => Reason::Incomplete,
+        },
+        (HostError::Source(_), ParentState::Source(_)) => Reason::Source,
+        (HostError::Cancelled, _) => Reason::Shutdown,
+        (HostError::DeadlineExceeded, _) => Reason::Deadline,
+        (HostError::Panic { .. }, _) => Reason::Panic,
+        (HostError::Internal(_), _) => Reason::Internal,
     };
     Skip::new(reason, error)
 }
 
+/// What stands between an outcome and a match.
+enum Objection {
+    /// The results are not the same.
+    Differs(Difference),
+    /// The proofs do not suffice to tell.
+    Unprovable(String),
+}
+
 /// Proves the state after the block, where it came with proofs.
-fn prove(work: &Work, outcome: &Outcome) -> Result<StateCheck, Difference> {
+fn prove(work: &Work, outcome: &Outcome) -> Result<StateCheck, Objection> {
     let ParentState::Record(record) = &work.state else { return Ok(StateCheck::Unchecked) };
-    record
-        .check_state(&outcome.state.to_flat())
-        .map_err(|mismatch| Difference::new(Place::Block, "stateRoot", "a proved state", mismatch))
+    record.check_state(&outcome.state.to_flat()).map_err(|mismatch| match mismatch {
+        StateMismatch::Root { .. }
+        | StateMismatch::Account { at: At::Block, .. }
+        | StateMismatch::Slot { at: At::Block, .. } => Objection::Differs(Difference::new(
+            Place::Block,
+            "stateRoot",
+            "a proof of another state",
+            mismatch,
+        )),
+        mismatch => Objection::Unprovable(mismatch.to_string()),
+    })
+}
+
+/// Where proofs do not suffice, a wrong change may be the cause: then sequential execution tells.
+fn weigh(
+    work: &Work,
+    noted: &Noted<'_>,
+    outcome: &Outcome,
+    objection: Objection,
+) -> Result<StateCheck, Objection> {
+    let Objection::Unprovable(why) = objection else { return Err(objection) };
+    let stock = execute_stock(&work.chain, &work.block, noted, OutputKind::Flat);
+    if let Ok(stock) = stock {
+        let state = Some(stock.state.to_flat());
+        let reference = Reference { receipts: Some(stock.receipts), state, note: None };
+        compare(&work.chain, &work.block, outcome, &reference).map_err(Objection::Differs)?;
+    }
+    Err(Objection::Unprovable(why))
 }
 
 /// What stock execution says on the same state; what it reads beyond is noted too.
@@ -212,11 +255,13 @@ fn sequential(work: &Work, noted: &Noted<'_>, difference: &Difference) -> Sequen
         Err(panic) => return Sequential::Unknown(panic_message(&*panic)),
     };
     let compared = compare(&work.chain, &work.block, &outcome, &work.reference)
-        .and_then(|()| prove(work, &outcome).map(drop));
+        .map_err(Objection::Differs)
+        .and_then(|()| prove(work, &outcome));
     match compared {
-        Ok(()) => Sequential::AgreesWithReference,
-        Err(found) if found == *difference => Sequential::AgreesWithParallel,
-        Err(_) => Sequential::AgreesWithNeither,
+        Ok(_) => Sequential::AgreesWithReference,
+        Err(Objection::Differs(found)) if found == *difference => Sequential::AgreesWithParallel,
+        Err(Objection::Differs(_)) => Sequential::AgreesWithNeither,
+        Err(Objection::Unprovable(why)) => Sequential::Unknown(why),
     }
 }
 

@@ -29,6 +29,7 @@ pub use compare::{Difference, Place, compare};
 pub use counters::Counters;
 pub use event::{Divergence, Event, Matched, Sequential, Speed};
 pub use job::{Job, ParentState, Reason, Skip, Work};
+pub use noted::Noted;
 pub use recorded::Reference;
 pub use settings::{Alter, Listener, Reports, Settings};
 pub use shadow::Shadow;

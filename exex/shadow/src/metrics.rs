@@ -304,4 +304,37 @@ mod tests {
             .collect();
         assert_eq!(labels, BTreeSet::from(["quantile", "reason", "result"]));
     }
+
+    /// The names of series in an expression: what stands after the optional prefix of reth.
+    fn named(text: &str, names: &mut BTreeSet<String>) {
+        for part in text.split("__name__=~\"(reth_)?").skip(1) {
+            let name = part.split('"').next().unwrap_or_default();
+            names.insert(name.to_owned());
+        }
+    }
+
+    #[test]
+    fn the_dashboard_and_the_code_name_the_same_series() {
+        let dashboard: serde_json::Value =
+            serde_json::from_str(include_str!("../dashboard.json")).expect("JSON");
+        let mut shown = BTreeSet::new();
+        let panels = dashboard["panels"].as_array().expect("panels");
+        for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+            let expression = target["expr"].as_str().expect("an expression");
+            named(expression, &mut shown);
+            let selectors = expression.matches('{').count();
+            let labelled = expression.matches("$instance_label=\"$instance\"").count();
+            assert_eq!(selectors, labelled, "{expression}");
+        }
+        let listed: BTreeSet<String> = SERIES.iter().map(|series| series.name.to_owned()).collect();
+        assert_eq!(shown, listed);
+        let variables = dashboard["templating"]["list"].as_array().expect("variables");
+        let names: Vec<_> = variables.iter().map(|variable| variable["name"].clone()).collect();
+        assert_eq!(names, ["datasource", "instance_label", "instance"]);
+        for variable in variables {
+            let mut used = BTreeSet::new();
+            named(&variable.to_string().replace("\\\"", "\""), &mut used);
+            assert!(used.is_subset(&listed), "{used:?}");
+        }
+    }
 }

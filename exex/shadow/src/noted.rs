@@ -25,32 +25,40 @@ enum Read {
     BlockHash(u64, B256),
 }
 
-/// A source that notes what is read from it.
-pub(crate) struct Noted<'a> {
+/// A source that notes what is read from it: executing a block over it gives the state that a
+/// record of the block needs.
+pub struct Noted<'a> {
     inner: &'a dyn StateSource,
     handed_in: Mutex<Vec<Vec<Read>>>,
     bytes: AtomicUsize,
     cap: usize,
 }
 
+impl std::fmt::Debug for Noted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Noted").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
+}
+
 impl<'a> Noted<'a> {
-    pub(crate) fn new(inner: &'a dyn StateSource, cap: usize) -> Self {
+    /// Notes what is read from `inner`, up to about `cap` bytes.
+    pub fn new(inner: &'a dyn StateSource, cap: usize) -> Self {
         Self { inner, handed_in: Mutex::default(), bytes: AtomicUsize::new(0), cap }
     }
 
     /// Bytes of what was noted so far.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether reads were refused because the cap was reached.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.bytes() > self.cap
     }
 
     /// Everything that the readers dropped so far have noted. What does not exist is not in it,
     /// and so reads as missing.
-    pub(crate) fn state(&self) -> MemoryState {
+    pub fn state(&self) -> MemoryState {
         let mut state = MemoryState::default();
         let lists = self.handed_in.lock();
         let reads = || lists.iter().flatten();

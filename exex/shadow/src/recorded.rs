@@ -280,6 +280,19 @@ impl RecordedBlock {
     }
 }
 
+/// A header in the form of `eth_getBlockByNumber`, checked against its `hash` where it has one.
+///
+/// # Errors
+/// [`RecordedError`] names the key and the reason.
+pub fn read_header(value: &Value) -> Result<Header, RecordedError> {
+    let from = Fields::new(value, "")?;
+    let header = header::parse(&from)?;
+    if let Some(hash) = from.optional("hash")? {
+        agree("hash", hash, header.hash_slow())?;
+    }
+    Ok(header)
+}
+
 /// The recorded blocks in a folder (`*.json.zst`), ascending by number.
 ///
 /// # Errors

@@ -248,7 +248,7 @@ fn block_json(report: &BlockReport) -> Value {
 }
 
 /// One line of standard output. Nobody reading any more is no error.
-pub(super) fn line(text: impl Display) {
+pub(crate) fn line(text: impl Display) {
     let mut out = io::stdout().lock();
     let _closed = writeln!(out, "{text}");
 }
