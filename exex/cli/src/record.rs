@@ -19,7 +19,7 @@ use braid_shadow::{
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::{fs, ops::RangeInclusive, path::PathBuf, str::FromStr, sync::Arc};
+use std::{fs, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 /// The most bytes of state that a recorded block may have read.
 const MAX_STATE: usize = 1 << 30;
@@ -77,7 +77,7 @@ pub struct RecordArgs {
 
 /// Runs the command. Every block that could not be recorded is reported; the others are.
 pub fn run(args: &RecordArgs) -> Exit {
-    let client = Arc::new(args.rpc.client());
+    let client = args.rpc.client();
     let complain = |error: &dyn std::fmt::Display| {
         eprintln!("{error}");
         Exit::Unreadable
@@ -86,7 +86,7 @@ pub fn run(args: &RecordArgs) -> Exit {
         Ok(rules) => rules,
         Err(error) => return complain(&format!("{}: {error}", client.url())),
     };
-    let fetcher = Fetcher::new(client, rules, args.rpc.state);
+    let fetcher = Fetcher::new(client, rules, args.rpc.state, Duration::ZERO);
     if let Err(error) = fs::create_dir_all(&args.out) {
         return complain(&format!("{}: {error}", args.out.display()));
     }

@@ -101,7 +101,7 @@ impl Judge {
     ) -> Event {
         self.matched += 1;
         let every = self.settings.sample_every;
-        let sampled = every > 0 && self.matched % every == 0;
+        let sampled = every > 0 && self.matched.is_multiple_of(every);
         Event::Matched(Matched {
             number: work.block.header.number,
             hash: *hash,
@@ -112,25 +112,31 @@ impl Judge {
             memory: noted.bytes(),
             state_checked: work.reference.state.is_some() || proved != StateCheck::Unchecked,
             root_proved: proved == StateCheck::Root,
-            speed: sampled.then(|| self.sample(work, &noted.state())).flatten(),
+            speed: sampled.then(|| self.sample(work, noted)).flatten(),
         })
     }
 
-    /// Both ways from memory, in alternating order, so that neither is always the warmer one.
-    fn sample(&self, work: &Work, state: &MemoryState) -> Option<Speed> {
+    /// Both ways from memory. Sequential execution may read what the parallel one, which keeps
+    /// codes apart from accounts, did not: that is noted first.
+    fn sample(&self, work: &Work, noted: &Noted<'_>) -> Option<Speed> {
+        let time = |state: &MemoryState| self.time(work, state);
+        time(&noted.state()).or_else(|| {
+            execute_stock(&work.chain, &work.block, noted, OutputKind::Flat).ok()?;
+            time(&noted.state())
+        })
+    }
+
+    /// Both ways on one state, in alternating order, so that neither is always the warmer one.
+    fn time(&self, work: &Work, state: &MemoryState) -> Option<Speed> {
         let (chain, block) = (&work.chain, &work.block);
         let timed = |run: &dyn Fn() -> bool| {
             let start = Instant::now();
             run().then(|| start.elapsed())
         };
-        let stock = || {
-            execute_stock(chain, block, state, OutputKind::Flat)
-                .map_err(|e| eprintln!("DEBUG {} {e}", block.header.number))
-                .is_ok()
-        };
+        let stock = || execute_stock(chain, block, state, OutputKind::Flat).is_ok();
         let parallel = || self.engine.execute(chain, block, state).is_ok();
-        let every = self.settings.sample_every.max(1);
-        let (stock, parallel) = if (self.matched / every) % 2 == 0 {
+        let turn = self.matched / self.settings.sample_every.max(1);
+        let (stock, parallel) = if turn.is_multiple_of(2) {
             let stock = timed(&stock)?;
             (stock, timed(&parallel)?)
         } else {

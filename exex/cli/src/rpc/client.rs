@@ -7,9 +7,12 @@
 use serde_json::{Value, json};
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The largest answer that is read: witnesses of full blocks take some ten megabytes.
@@ -113,12 +116,14 @@ impl RpcError {
 }
 
 /// A client at an HTTP endpoint. May be shared by threads.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     agent: ureq::Agent,
     url: String,
     retries: u32,
-    requests: AtomicU64,
+    /// How long an unreachable client is waited for beyond the retries.
+    patience: Duration,
+    requests: Arc<AtomicU64>,
 }
 
 /// One attempt's failure, and how long the client asked to wait.
@@ -131,7 +136,19 @@ impl Client {
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .build();
-        Self { agent: config.into(), url: url.to_owned(), retries, requests: AtomicU64::new(0) }
+        Self {
+            agent: config.into(),
+            url: url.to_owned(),
+            retries,
+            patience: Duration::ZERO,
+            requests: Arc::default(),
+        }
+    }
+
+    /// The same client, but while it cannot be reached each request waits for it this long.
+    #[must_use]
+    pub fn patient(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
     }
 
     /// Its endpoint.
@@ -169,16 +186,23 @@ impl Client {
     }
 
     fn retried<T>(&self, attempt: impl Fn() -> Result<T, Failure>) -> Result<T, RpcError> {
+        let start = Instant::now();
         let mut pause = FIRST_PAUSE;
-        for _ in 0..self.retries {
-            match attempt() {
+        let mut tried = 0;
+        loop {
+            let (error, asked) = match attempt() {
                 Ok(result) => return Ok(result),
-                Err((error, _)) if !error.is_transient() => return Err(error),
-                Err((_, asked)) => thread::sleep(asked.unwrap_or(pause).min(MAX_PAUSE)),
+                Err(failure) => failure,
+            };
+            let waits =
+                matches!(error, RpcError::Unreachable(_)) && start.elapsed() < self.patience;
+            if !error.is_transient() || (tried >= self.retries && !waits) {
+                return Err(error);
             }
+            thread::sleep(asked.unwrap_or(pause).min(MAX_PAUSE));
             pause = (pause * 2).min(MAX_PAUSE);
+            tried += 1;
         }
-        attempt().map_err(|(error, _)| error)
     }
 
     fn send(&self, request: &Value) -> Result<Value, Failure> {

@@ -25,6 +25,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 /// Where the state before a block comes from.
@@ -72,6 +73,8 @@ impl Listed {
 #[derive(Debug)]
 pub struct Fetcher {
     client: Arc<Client>,
+    /// The same client, for the data of blocks that it has announced.
+    patient: Arc<Client>,
     rules: Rules,
     /// The method in use; with [`Method::Auto`] it goes down the list.
     method: Mutex<Method>,
@@ -81,12 +84,15 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Nothing is sent yet.
-    pub fn new(client: Arc<Client>, rules: Rules, method: Method) -> Self {
+    /// Nothing is sent yet. A client that goes away after it has announced a block is waited for
+    /// as long as `patience`, for each request.
+    pub fn new(client: Client, rules: Rules, method: Method, patience: Duration) -> Self {
+        let patient = Arc::new(client.patient(patience));
+        let client = Arc::new(client);
         let auto = method == Method::Auto;
         let first = if auto { Method::Witness } else { method };
         let receipts = AtomicBool::new(true);
-        Self { client, rules, method: Mutex::new(first), auto, receipts }
+        Self { client, patient, rules, method: Mutex::new(first), auto, receipts }
     }
 
     /// The client.
@@ -163,7 +169,7 @@ impl Fetcher {
 
     fn by_witness(&self, block: &Listed) -> Result<Work, Failed> {
         let params = json!([format!("{:#x}", block.number)]);
-        let witness = self.client.call("debug_executionWitness", &params);
+        let witness = self.patient.call("debug_executionWitness", &params);
         let witness = witness.map_err(|error| failed("debug_executionWitness", error))?;
         let witness =
             normal_witness(&witness).map_err(|error| Skip::new(Reason::BadWitness, error))?;
@@ -182,10 +188,10 @@ impl Fetcher {
         document.insert("prestate".to_owned(), json!({}));
         document.insert("parent".to_owned(), self.parent(block)?);
         let record = self.record(document, block)?;
-        let mut state = RemoteState::new(self.client.clone(), block.parent);
+        let mut state = RemoteState::new(self.patient.clone(), block.number, block.parent);
         if traced && !record.block.transactions.is_empty() {
             let params = json!([block.hash, { "tracer": "prestateTracer" }]);
-            let trace = self.client.call("debug_traceBlockByHash", &params);
+            let trace = self.patient.call("debug_traceBlockByHash", &params);
             let trace = trace.map_err(|error| failed("debug_traceBlockByHash", error))?;
             let bad = |error| Skip::new(Reason::Feed, format!("debug_traceBlockByHash: {error}"));
             state.add_trace(&trace).map_err(bad)?;
@@ -214,12 +220,14 @@ impl Fetcher {
             document.insert("config".to_owned(), (**config).clone());
         }
         document.insert("block".to_owned(), block.json.clone());
-        document.insert("blockHashes".to_owned(), json!({}));
+        // The hash that BLOCKHASH asks for most is in the header itself.
+        let parent = (block.number - 1).to_string();
+        document.insert("blockHashes".to_owned(), json!({ parent: block.parent }));
         Ok(document)
     }
 
     fn parent(&self, block: &Listed) -> Result<Value, Skip> {
-        let parent = self.client.call("eth_getBlockByHash", &json!([block.parent, false]));
+        let parent = self.patient.call("eth_getBlockByHash", &json!([block.parent, false]));
         parent.map_err(|error| match error {
             RpcError::Null => Skip::new(Reason::MissingParent, block.parent),
             error => feed("eth_getBlockByHash", &error),
@@ -294,7 +302,7 @@ impl Fetcher {
         if !self.receipts.load(Ordering::Relaxed) {
             return Ok(Reference::default());
         }
-        let answer = match self.client.call(METHOD, &json!([block.hash])) {
+        let answer = match self.patient.call(METHOD, &json!([block.hash])) {
             Ok(answer) => answer,
             Err(error) if error.is_unsupported() => {
                 self.receipts.store(false, Ordering::Relaxed);

@@ -28,6 +28,8 @@ use std::{
 #[derive(Debug)]
 pub struct RemoteState {
     client: Arc<Client>,
+    /// The block whose state is wanted, by number and hash.
+    parent_number: u64,
     parent: B256,
     accounts: HashMap<Address, AccountInfo>,
     slots: HashMap<(Address, U256), U256>,
@@ -35,10 +37,11 @@ pub struct RemoteState {
 }
 
 impl RemoteState {
-    /// The state after the block with this hash, of which nothing is known yet.
-    pub fn new(client: Arc<Client>, parent: B256) -> Self {
+    /// The state before block `number`, whose parent has this hash; nothing is known of it yet.
+    pub fn new(client: Arc<Client>, number: u64, parent: B256) -> Self {
         Self {
             client,
+            parent_number: number.saturating_sub(1),
             parent,
             accounts: HashMap::new(),
             slots: HashMap::new(),
@@ -164,6 +167,9 @@ impl StateReader for &RemoteState {
     }
 
     fn block_hash(&mut self, ancestor: u64) -> Result<B256, SourceError> {
+        if ancestor == self.parent_number {
+            return Ok(self.parent);
+        }
         let params = json!([format!("{ancestor:#x}"), false]);
         let block = self.client.call("eth_getBlockByNumber", &params);
         block

@@ -117,10 +117,12 @@ fn start(args: &ShadowArgs) -> Result<Exit, String> {
         let builder = PrometheusBuilder::new().with_http_listener(address);
         builder.install().map_err(|error| format!("--metrics {address}: {error}"))?;
     }
-    let client = Arc::new(args.rpc.client());
+    let client = args.rpc.client();
     let rules = chain::rules(&client, args.rpc.genesis.as_deref())
         .map_err(|error| format!("{}: {error}", client.url()))?;
-    let fetcher = Arc::new(Fetcher::new(client, rules, args.rpc.state));
+    // A restarting client is waited for while the block at hand has time left.
+    let patience = Duration::from_secs(args.deadline) / 2;
+    let fetcher = Arc::new(Fetcher::new(client, rules, args.rpc.state, patience));
     let stop = Arc::new(AtomicBool::new(false));
     let handler = {
         let stop = stop.clone();

@@ -1,5 +1,7 @@
 //! A client in this process: JSON-RPC on loopback, over recorded blocks, with bad weather on order.
 
+#![allow(missing_docs, unreachable_pub)]
+
 use alloy_primitives::{Address, B256, Bytes, U256};
 use braid_core::{OutputKind, sequential::execute_stock};
 use braid_shadow::recorded::{Prestate, RecordedBlock};
@@ -85,7 +87,7 @@ impl World {
             "eth_getBlockByNumber" => self.by_number(&params[0]).map_or(Value::Null, block_json),
             "eth_getBlockByHash" => self.header(hash(&params[0])?),
             "debug_executionWitness" => {
-                self.by_number(&params[0]).map_or(Value::Null, witness_json)
+                self.by_number(&params[0]).map_or(Value::Null, |block| self.witness(block))
             }
             "debug_traceBlockByHash" => {
                 self.by_hash(hash(&params[0])?).map_or(Value::Null, trace_json)
@@ -150,23 +152,37 @@ impl World {
         })
     }
 
+    /// The asked slots from both sets of proofs of this state: that after the block, and that
+    /// before its child.
     fn proof(&self, params: &Value) -> Option<Value> {
         let at = hash(&params[2]["blockHash"])?;
-        let (record, side) = match (self.child(at), self.by_hash(at)) {
-            (Some(record), _) if record.proofs.is_some() => (record, "parent"),
-            (_, Some(record)) => (record, "block"),
-            _ => return None,
-        };
-        let find = |record: &RecordedBlock, side: &str| {
-            let all = record.to_value().expect("a record")["proofs"][side].clone();
+        let find = |record: Option<&RecordedBlock>, side: &str| {
+            let all = record?.to_value().expect("a record")["proofs"][side].clone();
             let address = params[0].as_str()?.to_lowercase();
             let mut answers = all.as_array()?.iter();
-            answers
-                .find(|a| a["address"].as_str().map(str::to_lowercase) == Some(address.clone()))
-                .cloned()
+            answers.find(|answer| answer["address"].as_str() == Some(&address)).cloned()
         };
-        // The state after a block and that before its child are one, in two sets of proofs.
-        find(record, side).or_else(|| find(self.by_hash(at)?, "block"))
+        let sides = [find(self.child(at), "parent"), find(self.by_hash(at), "block")];
+        let sides: Vec<Value> = sides.into_iter().flatten().collect();
+        let number = |value: &Value| U256::from_str(value.as_str()?).ok();
+        let slot = |asked: &Value| {
+            let mut all = sides.iter().flat_map(|side| side["storageProof"].as_array().unwrap());
+            all.find(|proof| number(&proof["key"]) == number(asked)).cloned()
+        };
+        let mut answer = sides.first()?.clone();
+        let slots: Option<Vec<Value>> = params[1].as_array()?.iter().map(slot).collect();
+        answer["storageProof"] = json!(slots?);
+        Some(answer)
+    }
+
+    /// A witness, with the headers of the ancestors that are known.
+    fn witness(&self, record: &RecordedBlock) -> Value {
+        let mut witness = witness_json(record);
+        let ancestors = self.blocks.range(..record.number()).map(|(_, block)| &block.block.header);
+        let headers = record.parent.iter().chain(ancestors);
+        witness["headers"] =
+            headers.map(|header| json!(Bytes::from(alloy_rlp::encode(header)))).collect();
+        witness
     }
 }
 
