@@ -14,12 +14,18 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+/// What the blocks do. Requests read slots that are zero, and their absence is not in the proofs
+/// that the mock client makes its witnesses of; others read hashes of ancestors, which a fork has
+/// other ones of.
+const MIX: &str = "transfers=4,erc20=4,swaps=3,liquidity=1,mints=2,delegations=1,deploys=1";
+
 /// Generated blocks with their proofs.
 fn blocks(count: usize, seed: u64) -> Vec<RecordedBlock> {
     let settings = braid_workload::Settings {
         blocks: count,
         transactions: 8,
         seed,
+        mix: MIX.parse().expect("a mix"),
         ..braid_workload::Settings::default()
     };
     braid_workload::generate(&settings, &mut |_, _| {}).expect("a workload")
