@@ -2,6 +2,10 @@
 
 pub mod bench;
 pub mod conformance;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
+pub mod record;
 pub mod replay;
+pub mod rpc;
+pub mod shadow;

@@ -4,7 +4,10 @@ use braid_cli::{
     bench::{self, BenchArgs},
     conformance::{self, TestArgs},
     explain::{self, ExplainArgs},
+    doctor::{self, DoctorArgs},
+    record::{self, RecordArgs},
     replay::{self, ReplayArgs},
+    shadow::{self, ShadowArgs},
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -29,6 +32,12 @@ enum Command {
     Explain(ExplainArgs),
     /// Simulate the engine's schedule on any number of cores, from costs measured here.
     Bench(BenchArgs),
+    /// Record blocks of a client, with everything that replaying them needs.
+    Record(RecordArgs),
+    /// Follow a client: execute every block again in parallel, compare, count.
+    Shadow(ShadowArgs),
+    /// Check what a client serves and what this machine allows, and say what to change.
+    Doctor(DoctorArgs),
 }
 
 fn main() -> ExitCode {
@@ -38,5 +47,8 @@ fn main() -> ExitCode {
         Command::Test(args) => conformance::run(&args).into(),
         Command::Explain(args) => explain::run(&args).into(),
         Command::Bench(args) => bench::run(&args).into(),
+        Command::Record(args) => record::run(&args).into(),
+        Command::Shadow(args) => shadow::run(&args).into(),
+        Command::Doctor(args) => doctor::run(&args).into(),
     }
 }

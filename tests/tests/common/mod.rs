@@ -5,6 +5,7 @@
 pub mod asm;
 pub mod chains;
 pub mod host;
+pub mod feed;
 pub mod jittery;
 pub mod late;
 pub mod scene;

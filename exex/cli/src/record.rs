@@ -1,0 +1,273 @@
+//! `braid record`: blocks of a client as files that `braid replay` reads.
+//!
+//! Role: fetch a block with its state, execute it sequentially to note what it reads, add proofs
+//! where the client gives them, and write the file after replaying what would be in it.
+//!
+//! Invariant: no file is written that could not be replayed: the record is turned into JSON and
+//! read back, executed sequentially and in parallel, compared, and checked against its header and
+//! proofs, before it gets its name.
+
+use crate::{
+    exit::{EXIT_CODES, Exit},
+    replay::report::line,
+    rpc::{Fetcher, RpcArgs, RpcError, chain, fetch::Listed},
+};
+use braid_core::{Engine, Options, Outcome, OutputKind, StateChanges, sequential::execute_stock};
+use braid_shadow::{
+    Noted, ParentState, Reference, Work, compare,
+    recorded::{Prestate, RecordedBlock, StateCheck},
+};
+use clap::Args;
+use serde_json::{Value, json};
+use std::{fs, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+
+/// The most bytes of state that a recorded block may have read.
+const MAX_STATE: usize = 1 << 30;
+
+/// Which blocks to record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blocks {
+    /// The client's newest block.
+    Latest,
+    /// These, both ends included.
+    Range(RangeInclusive<u64>),
+}
+
+impl FromStr for Blocks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| {
+            text.parse::<u64>().map_err(|_| format!("`{text}` is neither a number nor `latest`"))
+        };
+        if text == "latest" {
+            return Ok(Self::Latest);
+        }
+        let (first, last) = match text.split_once("..") {
+            Some((first, last)) => (number(first)?, number(last.trim_start_matches('='))?),
+            None => (number(text)?, number(text)?),
+        };
+        if first > last {
+            return Err(format!("{first} is after {last}"));
+        }
+        if first == 0 {
+            return Err("the genesis block executes nothing".to_owned());
+        }
+        Ok(Self::Range(first..=last))
+    }
+}
+
+/// Arguments of `braid record`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct RecordArgs {
+    /// How to reach the client.
+    #[command(flatten)]
+    pub rpc: RpcArgs,
+    /// Which blocks: a number, a range N..M with both ends, or `latest`.
+    #[arg(long, value_name = "N|N..M|latest")]
+    pub block: Blocks,
+    /// The folder for `<number>.json.zst`; made where it is missing.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub out: PathBuf,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command. Every block that could not be recorded is reported; the others are.
+pub fn run(args: &RecordArgs) -> Exit {
+    let client = args.rpc.client();
+    let complain = |error: &dyn std::fmt::Display| {
+        eprintln!("{error}");
+        Exit::Unreadable
+    };
+    let rules = match chain::rules(&client, args.rpc.genesis.as_deref()) {
+        Ok(rules) => rules,
+        Err(error) => return complain(&format!("{}: {error}", client.url())),
+    };
+    let fetcher = Fetcher::new(client, rules, args.rpc.state, Duration::ZERO);
+    if let Err(error) = fs::create_dir_all(&args.out) {
+        return complain(&format!("{}: {error}", args.out.display()));
+    }
+    let blocks = match &args.block {
+        Blocks::Range(range) => range.clone(),
+        Blocks::Latest => match fetcher.head() {
+            Ok(head) => head.number..=head.number,
+            Err(error) => return complain(&error),
+        },
+    };
+    let engine = Engine::new(Options { forced: true, ..Options::default() });
+    let mut exit = Exit::Fine;
+    for number in blocks {
+        match record(&fetcher, &engine, number) {
+            Ok((block, check)) => match block.write(&args.out) {
+                Ok(path) => report(args.json, &block, check, &path.display().to_string()),
+                Err(error) => exit = exit.max(complain(&error)),
+            },
+            Err(Refusal { mismatch, reason }) => {
+                if args.json {
+                    line(json!({ "block": number, "error": reason }));
+                }
+                eprintln!("block {number} is not recorded: {reason}");
+                exit = exit.max(if mismatch { Exit::Mismatch } else { Exit::Unreadable });
+            }
+        }
+    }
+    exit
+}
+
+fn report(json: bool, record: &RecordedBlock, check: StateCheck, path: &str) {
+    let proved = match check {
+        StateCheck::Root => "root",
+        StateCheck::Proofs => "proofs",
+        StateCheck::Unchecked => "none",
+    };
+    let (number, txs) = (record.number(), record.block.transactions.len());
+    let witness = matches!(record.state, Prestate::Witness(_));
+    if json {
+        let state = if witness { "witness" } else { "prestate" };
+        return line(json!({
+            "block": number,
+            "txs": txs,
+            "file": path,
+            "state": state,
+            "complete": record.complete,
+            "proved": proved,
+        }));
+    }
+    let state = match check {
+        StateCheck::Root => "state root proved",
+        StateCheck::Proofs => "changes proved",
+        StateCheck::Unchecked => "state not proved: the client gives no proofs",
+    };
+    line(format_args!("{path}: {txs} transactions, replayed, {state}"));
+}
+
+/// Why a block is not recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whether its replay differs from the header or between the two ways of execution.
+    pub mismatch: bool,
+    /// The reason.
+    pub reason: String,
+}
+
+impl Refusal {
+    fn unreadable(reason: impl std::fmt::Display) -> Self {
+        Self { mismatch: false, reason: reason.to_string() }
+    }
+
+    fn mismatch(reason: impl std::fmt::Display) -> Self {
+        Self { mismatch: true, reason: reason.to_string() }
+    }
+}
+
+/// Fetches one block and proves that its record replays; nothing is written.
+///
+/// # Errors
+/// Why there is no such record.
+pub fn record(
+    fetcher: &Fetcher,
+    engine: &Engine,
+    number: u64,
+) -> Result<(RecordedBlock, StateCheck), Refusal> {
+    let listed = fetcher.block(number).map_err(Refusal::unreadable)?;
+    let work = fetcher.work(&listed).map_err(Refusal::unreadable)?;
+    let document = document(fetcher, &listed, &work)?;
+    let record = RecordedBlock::from_value(&document).map_err(Refusal::unreadable)?;
+    let check = verify(engine, &record, &work.reference)?;
+    Ok((record, check))
+}
+
+/// The JSON of the record.
+fn document(fetcher: &Fetcher, listed: &Listed, work: &Work) -> Result<Value, Refusal> {
+    let source = match &work.state {
+        ParentState::Record(record) => {
+            let record = RecordedBlock { reference: None, ..(**record).clone() };
+            return record.to_value().map_err(Refusal::unreadable);
+        }
+        ParentState::Source(source) => source,
+    };
+    let noted = Noted::new(&**source, MAX_STATE);
+    let (chain, block) = (&work.chain, &work.block);
+    let outcome =
+        execute_stock(chain, block, &noted, OutputKind::Flat).map_err(Refusal::unreadable)?;
+    let state = Prestate::Memory(noted.state());
+    let mut record = RecordedBlock::new(block.clone(), (**chain).clone(), state, true);
+    record.config = work.config.as_deref().cloned();
+    record.parent.clone_from(&work.parent);
+    let mut document = record.to_value().map_err(Refusal::unreadable)?;
+    if let Some(proofs) = proofs(fetcher, listed, &outcome.state.to_flat())? {
+        document["proofs"] = proofs;
+    }
+    Ok(document)
+}
+
+/// Proofs of everything that the block changed, before and after it; `None` where the client gives
+/// none.
+fn proofs(
+    fetcher: &Fetcher,
+    listed: &Listed,
+    changes: &StateChanges,
+) -> Result<Option<Value>, Refusal> {
+    let at = |hash: alloy_primitives::B256| {
+        let mut answers = Vec::with_capacity(changes.accounts.len());
+        for change in &changes.accounts {
+            let slots: Vec<_> = change
+                .storage
+                .iter()
+                .map(|(slot, _)| alloy_primitives::B256::from(*slot))
+                .collect();
+            let params = json!([change.address, slots, { "blockHash": hash }]);
+            answers.push(fetcher.client().call("eth_getProof", &params)?);
+        }
+        Ok(Value::Array(answers))
+    };
+    let both = at(listed.parent)
+        .and_then(|parent| Ok(json!({ "parent": parent, "block": at(listed.hash)? })));
+    match both {
+        Ok(proofs) => Ok(Some(proofs)),
+        Err(error) if RpcError::is_unsupported(&error) || RpcError::is_pruned(&error) => Ok(None),
+        Err(error) => Err(Refusal::unreadable(format!("eth_getProof: {error}"))),
+    }
+}
+
+/// Replays a record: both ways, against each other, the header, the receipts and the proofs.
+fn verify(
+    engine: &Engine,
+    record: &RecordedBlock,
+    receipts: &Reference,
+) -> Result<StateCheck, Refusal> {
+    let (chain, block, source) = (&record.chain, &record.block, record.state.source());
+    let stock = execute_stock(chain, block, source, OutputKind::Flat)
+        .map_err(|error| Refusal::unreadable(format!("its replay fails: {error}")))?;
+    let parallel = engine
+        .execute(chain, block, source)
+        .map_err(|error| Refusal::mismatch(format!("its parallel replay fails: {error}")))?;
+    let against = |outcome: &Outcome, reference: &Reference| {
+        compare(chain, block, outcome, reference).map_err(Refusal::mismatch)
+    };
+    against(&stock, &Reference::default())?;
+    against(&stock, receipts)?;
+    let state = Some(stock.state.to_flat());
+    let sequential = Reference { receipts: Some(stock.receipts), state, note: None };
+    against(&parallel, &sequential)?;
+    record.check_state(&parallel.state.to_flat()).map_err(Refusal::mismatch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_a_number_a_range_or_the_latest() {
+        assert_eq!("7".parse(), Ok(Blocks::Range(7..=7)));
+        assert_eq!("7..9".parse(), Ok(Blocks::Range(7..=9)));
+        assert_eq!("7..=9".parse(), Ok(Blocks::Range(7..=9)));
+        assert_eq!("latest".parse(), Ok(Blocks::Latest));
+        for bad in ["", "0", "9..7", "x", "1..", "..2", "1..x", "-1"] {
+            assert!(bad.parse::<Blocks>().is_err(), "{bad}");
+        }
+    }
+}
