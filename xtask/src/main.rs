@@ -3,6 +3,7 @@
 mod header;
 mod memory;
 mod native;
+mod node;
 mod style;
 
 use std::{
@@ -14,7 +15,9 @@ use std::{
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [PART]             all tests, or one part: rust; models (loom and shuttle on the concurrency
-                          protocol, BRAID_SCHEDULES sets how many schedules); c; cpp; go
+                          protocol, BRAID_SCHEDULES sets how many schedules); c; cpp; go; node
+                          (with reth; skipped where reth cannot be had)
+  test node --long        the same with lints and every test at its full size
   test go --long          the same with all chains, published tests and soaks in full
   bench c                 what the C ABI costs, on the recorded blocks
   bench go                geth's own processor against braid, on generated chains
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
         ["test", "cpp"] => native::cpp::test(root()),
         ["test", "go"] => native::go::test(root(), false),
         ["test", "go", "--long"] => native::go::test(root(), true),
+        ["test", "node"] => node::test(root(), false),
+        ["test", "node", "--long"] => node::test(root(), true),
         ["bench", "go"] => native::go::bench(root()),
         ["bench", "c"] => native::c::bench(root()),
         ["soak", "c", blocks] => native::c::soak(root(), blocks),
@@ -89,6 +94,7 @@ fn test() -> bool {
         ("c", native::c::test(root())),
         ("cpp", native::cpp::test(root())),
         ("go", native::go::test(root(), false)),
+        ("node", node::test(root(), false)),
     ];
     for (part, passed) in parts {
         println!("== {part}: {}", if passed { "passed" } else { "FAILED" });
