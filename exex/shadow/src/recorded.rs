@@ -4,8 +4,8 @@
 //! Role: what `braid record` and a divergence write, and what `braid replay` reads. The document is
 //! an object with `block` (as `eth_getBlockByNumber(n, true)` gives it), `chainId` (absent: 1) or a
 //! geth genesis `config`, the parent state as `prestate` or `witness`, `blockHashes`, `complete`,
-//! and optionally `parent`, `proofs`, `parentStateRoot` and `blockAccessList`. Unknown keys are
-//! ignored.
+//! and optionally `parent`, `proofs`, `parentStateRoot`, `blockAccessList` and `reference`. Unknown
+//! keys are ignored.
 //!
 //! Invariants: whatever the document says twice agrees, or reading fails: the block's hash with
 //! its header, the transactions and withdrawals with their roots, each transaction with its `hash`,
@@ -21,6 +21,7 @@ mod error;
 mod fields;
 mod header;
 mod proofs;
+mod reference;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ mod transaction;
 
 pub use error::{Problem, RecordedError, TransactionProblem};
 pub use proofs::{AccountProof, At, Proofs, SlotProof, StateCheck, StateMismatch};
+pub use reference::Reference;
 pub use state::Prestate;
 
 use alloy_consensus::{
@@ -76,6 +78,8 @@ pub struct RecordedBlock {
     pub parent: Option<Header>,
     /// Proofs of the state before and after the block.
     pub proofs: Option<Proofs>,
+    /// What a node says the result is, where it is more than the header says.
+    pub reference: Option<Reference>,
 }
 
 impl RecordedBlock {
@@ -91,6 +95,7 @@ impl RecordedBlock {
             complete,
             parent: None,
             proofs: None,
+            reference: None,
         }
     }
 
@@ -210,7 +215,20 @@ impl RecordedBlock {
             }
         }
         let proofs = document.object("proofs")?.map(|from| Proofs::parse(&from)).transpose()?;
-        Ok(Self { block, chain, config, state, complete, block_hash, ommer_hashes, parent, proofs })
+        let reference =
+            document.object("reference")?.map(|from| Reference::parse(&from)).transpose()?;
+        Ok(Self {
+            block,
+            chain,
+            config,
+            state,
+            complete,
+            block_hash,
+            ommer_hashes,
+            parent,
+            proofs,
+            reference,
+        })
     }
 
     fn emit(&self) -> Result<Value, Problem> {
@@ -236,6 +254,9 @@ impl RecordedBlock {
         }
         if let Some(proofs) = &self.proofs {
             document.insert("proofs".to_owned(), proofs.emit());
+        }
+        if let Some(reference) = &self.reference {
+            document.insert("reference".to_owned(), reference.emit());
         }
         Ok(Value::Object(document))
     }

@@ -1,0 +1,246 @@
+//! One block from its job to its verdict.
+//!
+//! Role: open, execute within the limits, compare; where there is a difference, ask sequential
+//! execution on the same state, and record what was read. Runs on the worker's thread.
+//!
+//! Invariant: only a whole execution on a state that has everything can diverge; whatever else
+//! goes wrong is a [`Skip`] with its reason.
+
+use crate::{
+    compare::{Difference, Place, compare},
+    event::{Divergence, Event, Matched, Sequential, Speed},
+    job::{Job, ParentState, Reason, Skip, Work},
+    noted::Noted,
+    recorded::{Prestate, RecordedBlock, Reference, StateCheck},
+    reports,
+    settings::Settings,
+};
+use alloy_primitives::B256;
+use braid_core::{
+    Engine, ExecuteError, HostError, Options, Outcome, OutputKind,
+    engine::{CancelToken, Limits},
+    sequential::execute_stock,
+    source::MemoryState,
+};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+/// Executes and compares blocks with one engine.
+pub(crate) struct Judge {
+    engine: Engine,
+    settings: Settings,
+    cancel: CancelToken,
+    /// Matched blocks so far, to know which one is sampled.
+    matched: u64,
+}
+
+impl Judge {
+    /// Starts the engine's threads; they inherit the priority of the calling one.
+    pub(crate) fn new(settings: Settings, cancel: CancelToken) -> Self {
+        let options = Options {
+            threads: settings.threads.max(1),
+            output: OutputKind::Flat,
+            forced: settings.forced,
+            ..Options::default()
+        };
+        Self { engine: Engine::new(options), settings, cancel, matched: 0 }
+    }
+
+    /// The verdict on one block. Never panics.
+    pub(crate) fn judge(&mut self, job: Job) -> Event {
+        let (number, hash) = (job.number, job.hash);
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.try_judge(job)));
+        verdict
+            .unwrap_or_else(|panic| Err(Skip::new(Reason::Panic, panic_message(&*panic))))
+            .unwrap_or_else(|skip| Event::Skipped { number, hash, skip })
+    }
+
+    fn try_judge(&mut self, job: Job) -> Result<Event, Skip> {
+        let deadline = Instant::now() + self.settings.deadline;
+        let limits = Limits { cancel: Some(self.cancel.clone()), deadline: Some(deadline) };
+        let mut work = (job.open?)()?;
+        identify(job.number, job.hash, &work)?;
+        let noted = Noted::new(work.state.source(), self.settings.memory_cap);
+        let start = Instant::now();
+        let result = self.engine.execute_within(&work.chain, &work.block, &noted, &limits);
+        let elapsed = start.elapsed();
+        let mut outcome = match result {
+            Ok(outcome) => Ok(outcome),
+            Err(ExecuteError::Invalid(invalid)) => {
+                Err(Difference::new(Place::Block, "validity", "a valid block", invalid))
+            }
+            Err(ExecuteError::Host(error)) => return Err(host_failure(error, noted.is_full())),
+        };
+        if let (Ok(outcome), Some(alter)) = (&mut outcome, &self.settings.alter) {
+            alter(&work.block, outcome, &mut work.reference);
+        }
+        let mut proved = StateCheck::Unchecked;
+        let compared = outcome.and_then(|outcome| {
+            compare(&work.chain, &work.block, &outcome, &work.reference)?;
+            proved = prove(&work, &outcome)?;
+            Ok(outcome)
+        });
+        match compared {
+            Ok(outcome) => Ok(self.matched(&job.hash, &work, &noted, &outcome, elapsed, proved)),
+            Err(difference) => self.diverged(&job.hash, &work, &noted, difference),
+        }
+    }
+
+    fn matched(
+        &mut self,
+        hash: &B256,
+        work: &Work,
+        noted: &Noted<'_>,
+        outcome: &Outcome,
+        elapsed: Duration,
+        proved: StateCheck,
+    ) -> Event {
+        self.matched += 1;
+        let every = self.settings.sample_every;
+        let sampled = every > 0 && self.matched % every == 0;
+        Event::Matched(Matched {
+            number: work.block.header.number,
+            hash: *hash,
+            transactions: work.block.transactions.len(),
+            gas: outcome.gas_used,
+            elapsed,
+            statistics: outcome.statistics,
+            memory: noted.bytes(),
+            state_checked: work.reference.state.is_some() || proved != StateCheck::Unchecked,
+            root_proved: proved == StateCheck::Root,
+            speed: sampled.then(|| self.sample(work, &noted.state())).flatten(),
+        })
+    }
+
+    /// Both ways from memory, in alternating order, so that neither is always the warmer one.
+    fn sample(&self, work: &Work, state: &MemoryState) -> Option<Speed> {
+        let (chain, block) = (&work.chain, &work.block);
+        let timed = |run: &dyn Fn() -> bool| {
+            let start = Instant::now();
+            run().then(|| start.elapsed())
+        };
+        let stock = || execute_stock(chain, block, state, OutputKind::Flat).is_ok();
+        let parallel = || self.engine.execute(chain, block, state).is_ok();
+        let every = self.settings.sample_every.max(1);
+        let (stock, parallel) = if (self.matched / every) % 2 == 0 {
+            let stock = timed(&stock)?;
+            (stock, timed(&parallel)?)
+        } else {
+            let parallel = timed(&parallel)?;
+            (timed(&stock)?, parallel)
+        };
+        Some(Speed { stock, parallel })
+    }
+
+    fn diverged(
+        &self,
+        hash: &B256,
+        work: &Work,
+        noted: &Noted<'_>,
+        difference: Difference,
+    ) -> Result<Event, Skip> {
+        let sequential = sequential(work, noted, &difference);
+        let alike = matches!(sequential, Sequential::AgreesWithParallel | Sequential::Unknown(_));
+        if !work.complete && alike {
+            let detail = format!("{difference}; the state may lack something: {sequential}");
+            return Err(Skip::new(Reason::Incomplete, detail));
+        }
+        let record = record(work, noted, &difference);
+        let report = match &self.settings.reports {
+            Some(reports) => reports::write(reports, &record),
+            None => Err("no report folder was given".to_owned()),
+        };
+        Ok(Event::Diverged(Divergence {
+            number: work.block.header.number,
+            hash: *hash,
+            difference,
+            sequential,
+            report,
+        }))
+    }
+}
+
+/// The feed must have opened the block that it announced.
+fn identify(number: u64, hash: B256, work: &Work) -> Result<(), Skip> {
+    let header = &work.block.header;
+    let found = header.hash_slow();
+    if (header.number, found) == (number, hash) {
+        return Ok(());
+    }
+    let opened = header.number;
+    let detail = format!("announced as {number} ({hash}), opened as {opened} ({found})");
+    Err(Skip::new(Reason::BadBlock, detail))
+}
+
+fn host_failure(error: HostError, full: bool) -> Skip {
+    let reason = match &error {
+        HostError::Source(_) if full => Reason::Memory,
+        HostError::Source(_) => Reason::Source,
+        HostError::Cancelled => Reason::Shutdown,
+        HostError::DeadlineExceeded => Reason::Deadline,
+        HostError::Panic { .. } => Reason::Panic,
+        HostError::Internal(_) => Reason::Internal,
+    };
+    Skip::new(reason, error)
+}
+
+/// Proves the state after the block, where it came with proofs.
+fn prove(work: &Work, outcome: &Outcome) -> Result<StateCheck, Difference> {
+    let ParentState::Record(record) = &work.state else { return Ok(StateCheck::Unchecked) };
+    record
+        .check_state(&outcome.state.to_flat())
+        .map_err(|mismatch| Difference::new(Place::Block, "stateRoot", "a proved state", mismatch))
+}
+
+/// What stock execution says on the same state; what it reads beyond is noted too.
+fn sequential(work: &Work, noted: &Noted<'_>, difference: &Difference) -> Sequential {
+    let run = || execute_stock(&work.chain, &work.block, noted, OutputKind::Flat);
+    let outcome = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(ExecuteError::Invalid(invalid))) => {
+            let same = difference.executed == invalid.to_string();
+            return if same {
+                Sequential::AgreesWithParallel
+            } else {
+                Sequential::AgreesWithNeither
+            };
+        }
+        Ok(Err(ExecuteError::Host(error))) => return Sequential::Unknown(error.to_string()),
+        Err(panic) => return Sequential::Unknown(panic_message(&*panic)),
+    };
+    let compared = compare(&work.chain, &work.block, &outcome, &work.reference)
+        .and_then(|()| prove(work, &outcome).map(drop));
+    match compared {
+        Ok(()) => Sequential::AgreesWithReference,
+        Err(found) if found == *difference => Sequential::AgreesWithParallel,
+        Err(_) => Sequential::AgreesWithNeither,
+    }
+}
+
+/// The recorded block that reproduces the difference.
+fn record(work: &Work, noted: &Noted<'_>, difference: &Difference) -> RecordedBlock {
+    let mut record = match &work.state {
+        ParentState::Record(record) => (**record).clone(),
+        ParentState::Source(_) => {
+            let state = Prestate::Memory(noted.state());
+            let chain = (*work.chain).clone();
+            let mut record = RecordedBlock::new(work.block.clone(), chain, state, work.complete);
+            record.config = work.config.as_deref().cloned();
+            record.parent.clone_from(&work.parent);
+            record
+        }
+    };
+    record.reference =
+        Some(Reference { note: Some(difference.to_string()), ..work.reference.clone() });
+    record
+}
+
+/// The text of a panic, where it has one.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a message".to_owned())
+}
