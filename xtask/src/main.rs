@@ -20,6 +20,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test node --long        the same with lints and every test at its full size
   test go --long          the same with all chains, published tests and soaks in full
   bench c                 what the C ABI costs, on the recorded blocks
+  bench node              what the shadow costs a reth node's block import, on a dev chain
   bench go                geth's own processor against braid, on generated chains
   soak c BLOCKS           executes that many small blocks through C: memory and threads stay
   memory [PATH...]        peak memory of a replay, parallel against sequential: at most 1.5 times
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ["test", "node"] => node::test(root(), false),
         ["test", "node", "--long"] => node::test(root(), true),
         ["bench", "go"] => native::go::bench(root()),
+        ["bench", "node"] => node::bench(root()),
         ["bench", "c"] => native::c::bench(root()),
         ["soak", "c", blocks] => native::c::soak(root(), blocks),
         ["style"] => style::check(),

@@ -51,6 +51,17 @@ pub(crate) fn test(root: &Path, long: bool) -> bool {
     part.passed()
 }
 
+/// What the shadow costs the node's block import, by a release build: prints the figures.
+pub(crate) fn bench(root: &Path) -> bool {
+    if let Err(reason) = resolves(root) {
+        println!("== node: bench: SKIPPED: {reason}");
+        return true;
+    }
+    let mut bench = cargo(root, "test");
+    build_flags(&mut bench, root).args(["--release", "--test", "cost", "--"]);
+    run(bench.args(["--ignored", "--nocapture"]))
+}
+
 fn cargo(root: &Path, command: &str) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.arg(command).arg("--manifest-path").arg(root.join("exex/node/Cargo.toml"));

@@ -87,7 +87,7 @@ mod tests {
 
     /// Headers around every activation of the specification.
     fn headers(spec: &ChainSpec) -> Vec<Header> {
-        let at = |number, timestamp, merged| Header {
+        let at = |number, timestamp, merged: bool| Header {
             number,
             timestamp,
             difficulty: alloy_primitives::U256::from(u64::from(!merged)),

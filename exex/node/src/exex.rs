@@ -160,9 +160,8 @@ impl<P> Drop for Follower<P> {
 impl<P> Follower<P> {
     fn new<Node>(braid: Braid, ctx: &ExExContext<Node>) -> Self
     where
-        Node: FullNodeComponents<
-                Types: NodeTypes<ChainSpec = ChainSpec, Primitives = EthPrimitives>,
-            > + FullNodeTypes<Provider = P>,
+        Node: FullNodeComponents<Types: NodeTypes<ChainSpec = ChainSpec, Primitives = EthPrimitives>>
+            + FullNodeTypes<Provider = P>,
         P: Clone,
     {
         let spec = &ctx.config.chain;
@@ -267,7 +266,8 @@ where
             Ok(common) => common,
             Err(why) => {
                 let skip = Skip::new(Reason::UnknownFork, why);
-                let skipped = |name: BlockNumHash| Job::skipped(name.number, name.hash, skip.clone());
+                let skipped =
+                    |name: BlockNumHash| Job::skipped(name.number, name.hash, skip.clone());
                 return names.into_iter().map(skipped).collect();
             }
         };

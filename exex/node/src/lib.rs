@@ -46,7 +46,7 @@ pub use chain::{ChainError, chain_of, genesis_config};
 pub use exex::launch;
 pub use keeper::Braid;
 pub use reexecute::{
-    AccountAccess, InspectedState, Inspection, Key, Mode, Reexecution, ReexecuteError, Reexecutor,
+    AccountAccess, InspectedState, Inspection, Key, Mode, ReexecuteError, Reexecution, Reexecutor,
     SlotAccess, TransactionAccess,
 };
 pub use settings::{Settings, Wrap};

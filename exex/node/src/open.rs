@@ -49,16 +49,13 @@ impl Batch {
         Reference {
             receipts: Some(outcome.receipts_by_block(number).to_vec()),
             state: place.and_then(|place| changes.get(place).cloned().flatten()),
+            note: None,
         }
     }
 }
 
 /// The work for one block of a batch. Blocks; called on the shadow's thread.
-pub(crate) fn open<P>(
-    common: &Common<P>,
-    batch: &Batch,
-    number: u64,
-) -> Result<Work, Skip>
+pub(crate) fn open<P>(common: &Common<P>, batch: &Batch, number: u64) -> Result<Work, Skip>
 where
     P: StateProviderFactory + HeaderProvider<Header = alloy_consensus::Header>,
     P: BlockNumReader + Clone + Send + Sync + 'static,

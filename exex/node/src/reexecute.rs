@@ -17,7 +17,9 @@ use crate::{
     state::ParentState,
 };
 use alloy_eips::eip7685::Requests;
-use alloy_evm::{Evm, block::{BlockExecutionError, BlockExecutor, TxResult}};
+use alloy_evm::{
+    block::{BlockExecutionError, BlockExecutor, TxResult},
+};
 use alloy_primitives::{Address, U256};
 use braid_core::{
     Chain, Engine, ExecuteError, Options, Outcome, Receipt,
@@ -156,7 +158,7 @@ impl TransactionAccess {
                 slots.sort_unstable_by_key(|access| access.slot);
                 AccountAccess {
                     address: *address,
-                    before: bare(account.original_info()),
+                    before: bare(&account.original_info()),
                     after: bare(&account.info),
                     destroyed: account.is_selfdestructed(),
                     slots,
@@ -217,11 +219,7 @@ impl<P: StateProviderFactory + Clone + Sync> Reexecutor<P> {
     ///
     /// # Errors
     /// [`ReexecuteError::Chain`] where braid does not know one of the chain's forks.
-    pub fn new(
-        provider: P,
-        spec: Arc<ChainSpec>,
-        threads: usize,
-    ) -> Result<Self, ReexecuteError> {
+    pub fn new(provider: P, spec: Arc<ChainSpec>, threads: usize) -> Result<Self, ReexecuteError> {
         let chain = chain_of(&spec)?;
         let engine = Engine::new(Options { threads, ..Options::default() });
         Ok(Self { provider, spec, chain, engine })

@@ -8,19 +8,13 @@
 //! earlier value, and then no block of the notification gets an answer.
 
 use alloy_primitives::{Address, U256};
-use braid_core::{
-    StateChanges,
-    outcome::AccountChange,
-};
+use braid_core::{StateChanges, outcome::AccountChange};
 use revm::{
     bytecode::Bytecode,
-    database::{
-        AccountRevert, BundleState, RevertToSlot,
-        states::reverts::AccountInfoRevert,
-    },
+    database::{AccountRevert, BundleState, RevertToSlot, states::reverts::AccountInfoRevert},
     state::AccountInfo,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// The state changes of each of `blocks` blocks, in order; `None` where the bundle does not tell.
 pub(crate) fn changes_by_block(bundle: &BundleState, blocks: usize) -> Vec<Option<StateChanges>> {
@@ -63,9 +57,8 @@ impl<'b> Later<'b> {
                 accounts.insert(*address, change);
             }
         }
-        let accounts: Vec<AccountChange> = accounts.into_values().collect();
-        let codes = self.codes(&accounts);
-        Some(StateChanges { accounts, codes })
+        // Codes are not compared: the accounts name them by their hash.
+        Some(StateChanges { accounts: accounts.into_values().collect(), codes: Vec::new() })
     }
 
     fn undo(&mut self, address: Address, revert: &AccountRevert) -> Option<AccountChange> {
@@ -104,20 +97,6 @@ impl<'b> Later<'b> {
             Some(value) => Some(*value),
             None => Some(self.bundle.account(&address)?.storage.get(&slot)?.present_value),
         }
-    }
-
-    /// The codes that accounts newly have, sorted by hash.
-    fn codes(&self, accounts: &[AccountChange]) -> Vec<(alloy_primitives::B256, Bytecode)> {
-        let code = |info: &Option<AccountInfo>| info.as_ref().map(|info| info.code_hash);
-        let hashes: BTreeSet<_> = accounts
-            .iter()
-            .filter(|change| code(&change.before) != code(&change.after))
-            .filter_map(|change| change.after.as_ref())
-            .filter(|info| !info.is_empty_code_hash())
-            .map(|info| info.code_hash)
-            .collect();
-        let find = |hash| Some((hash, self.bundle.contracts.get(&hash)?.clone()));
-        hashes.into_iter().filter_map(find).collect()
     }
 }
 

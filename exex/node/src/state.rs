@@ -9,10 +9,7 @@
 //! from reusing pages.
 
 use alloy_primitives::{Address, B256, U256};
-use braid_core::{
-    SourceError, StateReader, StateSource,
-    source::Location,
-};
+use braid_core::{SourceError, StateReader, StateSource, source::Location};
 use parking_lot::Mutex;
 use reth_ethereum::{
     provider::ProviderError,
@@ -130,9 +127,8 @@ struct Absent;
 impl StateReader for Reader {
     fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
         let account = self.0.basic_account(&address);
-        let account = account.map_err(|error| {
-            SourceError::new(Location::Account(address), error)
-        })?;
+        let account =
+            account.map_err(|error| SourceError::new(Location::Account(address), error))?;
         Ok(account.map(AccountInfo::from))
     }
 

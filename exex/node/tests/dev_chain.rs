@@ -26,8 +26,8 @@ fn skipped(status: &Value) -> u64 {
 fn caught_up(node: &Node, height: u64) -> Value {
     wait_for("the shadow to catch up", || {
         let status = node.status()?;
-        let dealt_with = counter(&status, "matched") + counter(&status, "mismatched")
-            + skipped(&status);
+        let dealt_with =
+            counter(&status, "matched") + counter(&status, "mismatched") + skipped(&status);
         (counter(&status, "head") >= height && dealt_with >= counter(&status, "committed"))
             .then_some(status)
     })

@@ -1,8 +1,8 @@
 //! Transactions of the built-in workload, sent to a node.
 
 use super::{Node, PATIENCE, quantity};
-use alloy_eips::eip2718::Encodable2718;
 use alloy_consensus::transaction::Recovered;
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::hex;
 use braid_core::Transaction;
 use braid_workload::{Generator, Settings};
@@ -50,9 +50,9 @@ impl Load {
         let refused = node.rpc.send(batch);
         self.sent += (batch.len() - refused.len()) as u64;
         // What arrived before, in a request whose answer was lost, is in the chain or on its way.
-        let again = refused.into_iter().filter(|(_, why)| {
-            !why.contains("already known") && !why.contains("nonce too low")
-        });
+        let again = refused
+            .into_iter()
+            .filter(|(_, why)| !why.contains("already known") && !why.contains("nonce too low"));
         self.refused = again.map(|(raw, _)| raw).collect();
     }
 
