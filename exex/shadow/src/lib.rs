@@ -16,6 +16,7 @@ mod counters;
 mod event;
 mod job;
 mod judge;
+pub mod metrics;
 mod noted;
 mod priority;
 mod queue;

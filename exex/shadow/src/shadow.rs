@@ -8,7 +8,7 @@ use crate::{
     event::Event,
     job::{Job, Reason, Skip},
     judge::Judge,
-    priority,
+    metrics, priority,
     queue::{Pushed, Queue},
     settings::Settings,
 };
@@ -54,6 +54,7 @@ impl Shadow {
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(settings: Settings) -> io::Result<Self> {
+        metrics::describe();
         let shared = Arc::new(Shared {
             queue: Queue::new(settings.max_lag),
             settings,
@@ -170,6 +171,7 @@ impl Shared {
     /// Counts an event, then tells the listener.
     fn tell(&self, event: &Event) {
         self.counters.lock().count(event);
+        metrics::observe(event, self.queue.load().0);
         if let Some(listener) = &self.settings.listener
             && catch_unwind(AssertUnwindSafe(|| listener(event))).is_err()
         {

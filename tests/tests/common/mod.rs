@@ -4,6 +4,7 @@
 
 pub mod asm;
 pub mod chains;
+pub mod feed;
 pub mod jittery;
 pub mod late;
 pub mod scene;

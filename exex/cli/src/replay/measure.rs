@@ -10,7 +10,10 @@ use braid_core::{
     sequential::{execute_bare, execute_stock},
     source::Location,
 };
-use braid_shadow::recorded::{Prestate, RecordedBlock, StateCheck};
+use braid_shadow::{
+    compare,
+    recorded::{Prestate, RecordedBlock, StateCheck},
+};
 use revm::database::BundleState;
 use std::time::{Duration, Instant};
 
@@ -110,6 +113,12 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, rounds: usize) -> BlockR
     if let Some(Ok(outcome)) = &last {
         report.executions = outcome.statistics.executions;
         report.checks = checks(record, outcome, &mut report.difference);
+        // A divergence that the shadow recorded carries what the node said.
+        if let Some(reference) = &record.reference
+            && let Err(found) = compare(chain, block, outcome, reference)
+        {
+            report.difference.get_or_insert_with(|| found.to_string());
+        }
     }
     BlockReport { stock_ns, bare_ns, parallel_ns, bare_again_ns, ..report }
 }
