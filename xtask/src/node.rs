@@ -58,7 +58,7 @@ pub(crate) fn bench(root: &Path) -> bool {
         return true;
     }
     let mut bench = cargo(root, "test");
-    build_flags(&mut bench, root).args(["--release", "--test", "cost", "--"]);
+    build_flags(&mut bench, root).args(["--release", "--test", "outside", "--"]);
     run(bench.args(["--ignored", "--nocapture"]))
 }
 

@@ -17,9 +17,7 @@ use crate::{
     state::ParentState,
 };
 use alloy_eips::eip7685::Requests;
-use alloy_evm::{
-    block::{BlockExecutionError, BlockExecutor, TxResult},
-};
+use alloy_evm::block::{BlockExecutionError, BlockExecutor, TxResult};
 use alloy_primitives::{Address, U256};
 use braid_core::{
     Chain, Engine, ExecuteError, Options, Outcome, Receipt,

@@ -132,9 +132,9 @@ impl TestChain {
     fn make(&mut self) -> Made {
         let from = self.canonical.last().map_or(0, |made| made.used);
         let used = (from + self.rng.random_range(0..12)).min(self.tape.len());
-        let transactions = &self.tape[from..used];
+        let transactions = self.tape[from..used].to_vec();
         let parent = self.head();
-        let provisional = self.block(&parent, transactions);
+        let provisional = self.block(&parent, &transactions);
         let state = self.provider.history_by_block_hash(parent.hash()).expect("the parent's state");
         let executor = self.config.batch_executor(StateProviderDatabase::new(state));
         let output = executor.execute(&provisional).expect("a valid block");

@@ -1,10 +1,8 @@
 //! Committed blocks executed again: in parallel and under an inspector, with the same receipts and
 //! the same accesses, and with those that the node itself had.
 
-mod common;
-
+use crate::{chain::TestChain, shared::tape};
 use braid_reth::{Key, Mode, Reexecutor};
-use common::{chain::TestChain, load::tape};
 use reth_ethereum::chainspec::ChainSpec;
 use reth_exex_test_utils::test_exex_context_with_chain_spec;
 use revm::{

@@ -4,9 +4,11 @@
 //! The short form runs in continuous integration where reth can be had. Full size:
 //! `BRAID_NODE_TRANSACTIONS=20000 BRAID_NODE_BLOCKS=500 BRAID_NODE_KILLS=50`.
 
-mod common;
-
-use common::{Node, amount, load::Load, quantity, wait_for};
+use crate::{
+    load::Load,
+    node::{Node, quantity, status},
+    shared::{amount, wait_for},
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use std::{thread, time::Duration};
@@ -60,7 +62,7 @@ fn every_block_of_a_dev_chain_is_matched() {
     assert!(successful(&node, height) * 10 >= load.sent * 8, "the load does what it is meant to");
     let ended = node.terminate();
     assert!(ended.success(), "SIGTERM: {ended}");
-    let last = common::status(&folder.path().join("reports")).expect("a status");
+    let last = status(&folder.path().join("reports")).expect("a status");
     assert!(counter(&last, "head") >= height, "{last}");
 }
 

@@ -1,11 +1,12 @@
 //! Transactions of the built-in workload, sent to a node.
 
-use super::{Node, PATIENCE, quantity};
-use alloy_consensus::transaction::Recovered;
+use crate::{
+    node::{Node, quantity},
+    shared::{PATIENCE, generator},
+};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::hex;
-use braid_core::Transaction;
-use braid_workload::{Generator, Settings};
+use braid_workload::Generator;
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -20,14 +21,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// So many senders, one transaction of each in a batch, of every kind but blobs, whose
-    /// sidecars the workload does not make.
+    /// So many senders, one transaction of each in a batch.
     pub fn new(senders: usize, seed: u64) -> Self {
-        let mix = "transfers=24,erc20=24,swaps=16,liquidity=3,orders=5,mints=6,scores=4,supply=4,\
-                   consents=4,lifecycle=3,delegations=3,tips=2,deploys=2,requests=1";
-        let mix = mix.parse().expect("a mix");
-        let settings = Settings { transactions: senders, seed, mix, ..Settings::default() };
-        let generator = Generator::new(&settings).expect("a workload");
+        let generator = generator(senders, seed);
         let genesis = generator.genesis();
         Self { generator, genesis, refused: Vec::new(), sent: 0 }
     }
@@ -73,15 +69,4 @@ impl Load {
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
     }
-}
-
-/// A genesis file, and transactions that are valid on its chain in their order.
-pub fn tape(senders: usize, batches: usize, seed: u64) -> (Value, Vec<Recovered<Transaction>>) {
-    let mut load = Load::new(senders, seed);
-    let genesis = load.genesis.clone();
-    let mut tape = Vec::with_capacity(senders * batches);
-    for _ in 0..batches {
-        tape.extend(load.generator.next_block().expect("a block").record.block.transactions);
-    }
-    (genesis, tape)
 }

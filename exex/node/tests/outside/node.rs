@@ -2,42 +2,15 @@
 //!
 //! Everything listens on loopback, on ports that were free a moment before.
 
-#![allow(dead_code)]
-
-pub mod chain;
-pub mod load;
-
+use crate::shared::wait_for;
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-/// How long anything may take before a test fails; never a measure of speed.
-pub const PATIENCE: Duration = Duration::from_secs(180);
-
-/// A number from the environment, or the short form's.
-pub fn amount(name: &str, short: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}: not a number: {text}")),
-        Err(_) => short,
-    }
-}
-
-/// Waits until `ask` has an answer.
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// A port of the loopback interface that nobody listens on.
 fn free_port() -> u16 {

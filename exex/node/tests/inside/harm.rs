@@ -1,8 +1,7 @@
 //! What must not happen to the node: a dev node in this process goes on committing blocks while the
 //! shadow's state panics, fails, hangs, or its results are wrong.
 
-mod common;
-
+use crate::shared::{PATIENCE, tape, wait_for};
 use alloy_primitives::{Address, B256, U256};
 use braid_core::{Engine, Options, SourceError, StateReader, StateSource, source::Location};
 use braid_reth::{Braid, Settings};
@@ -10,7 +9,6 @@ use braid_shadow::{
     Counters, Reason, Reference, Reports, compare,
     recorded::{RecordedBlock, files},
 };
-use common::{PATIENCE, load::Load, wait_for};
 use reth_ethereum::{
     chainspec::ChainSpec,
     node::{
@@ -88,7 +86,7 @@ async fn node_outlives(
     change: impl FnOnce(&mut Settings),
     done: impl Fn(&Counters) -> bool,
 ) -> Counters {
-    let genesis = Load::new(4, 11).genesis;
+    let (genesis, _) = tape(4, 0, 11);
     let genesis: alloy_genesis::Genesis = serde_json::from_value(genesis).expect("a genesis");
     let mut config = NodeConfig::test().dev().with_chain(Arc::new(ChainSpec::from(genesis)));
     config.dev.block_time = Some(Duration::from_millis(50));

@@ -3,11 +3,12 @@
 //!
 //! Full size: `BRAID_NODE_SEQUENCES=1000`.
 
-mod common;
-
+use crate::{
+    chain::TestChain,
+    shared::{PATIENCE, amount, tape, wait_for},
+};
 use braid_reth::{Braid, Settings};
 use braid_shadow::{Counters, Reason, Reports};
-use common::{PATIENCE, amount, chain::TestChain, load::tape, wait_for};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reth_ethereum::{
     chainspec::ChainSpec,

@@ -2,12 +2,10 @@
 //! ExEx, on a dev chain under load, in interleaved rounds. Prints medians and 99th percentiles.
 //!
 //! Not a test of speed, so it is ignored unless asked for:
-//! `cargo test --release --test cost -- --ignored --nocapture`. `BRAID_COST_ROUNDS` and
+//! `cargo test --release --test outside -- --ignored --nocapture`. `BRAID_COST_ROUNDS` and
 //! `BRAID_COST_BATCHES` say how long.
 
-mod common;
-
-use common::{Node, amount, load::Load};
+use crate::{load::Load, node::Node, shared::amount};
 use std::{fs, path::Path};
 
 /// The import times in a node's log, in milliseconds, of blocks with at least so many transactions.
