@@ -4,6 +4,7 @@ mod bench;
 mod header;
 mod memory;
 mod native;
+mod node;
 mod style;
 
 use std::{
@@ -15,13 +16,16 @@ use std::{
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [PART]             all tests, or one part: rust; models (loom and shuttle on the concurrency
-                          protocol, BRAID_SCHEDULES sets how many schedules); c; cpp; go
+                          protocol, BRAID_SCHEDULES sets how many schedules); c; cpp; go; node
+                          (with reth; skipped where reth cannot be had)
+  test node --long        the same with lints and every test at its full size
   test go --long          the same with all chains, published tests and soaks in full
   bench [OPTION...]       parallel against sequential execution, over several processes; --help
                           lists the options
   bench c                 what the C ABI costs, on the recorded blocks
   bench go                what Go's callbacks cost, on the recorded blocks; geth's own processor
                           against braid, on generated chains
+  bench node              what the shadow costs a reth node's block import, on a dev chain
   soak c BLOCKS           executes that many small blocks through C: memory and threads stay
   memory [PATH...]        peak memory of a replay, parallel against sequential: at most 1.5 times
   style                   the mechanical rules: lengths, no unfinished marks, where unsafe may stand
@@ -40,7 +44,10 @@ fn main() -> ExitCode {
         ["test", "cpp"] => native::cpp::test(root()),
         ["test", "go"] => native::go::test(root(), false),
         ["test", "go", "--long"] => native::go::test(root(), true),
+        ["test", "node"] => node::test(root(), false),
+        ["test", "node", "--long"] => node::test(root(), true),
         ["bench", "go"] => native::go::bench(root()),
+        ["bench", "node"] => node::bench(root()),
         ["bench", "c"] => native::c::bench(root()),
         ["soak", "c", blocks] => native::c::soak(root(), blocks),
         ["style"] => style::check(),
@@ -94,6 +101,7 @@ fn test() -> bool {
         ("c", native::c::test(root())),
         ("cpp", native::cpp::test(root())),
         ("go", native::go::test(root(), false)),
+        ("node", node::test(root(), false)),
     ];
     for (part, passed) in parts {
         println!("== {part}: {}", if passed { "passed" } else { "FAILED" });

@@ -3,8 +3,8 @@
 use braid_cli::{
     bench::{self, BenchArgs},
     conformance::{self, TestArgs},
-    explain::{self, ExplainArgs},
     doctor::{self, DoctorArgs},
+    explain::{self, ExplainArgs},
     record::{self, RecordArgs},
     replay::{self, ReplayArgs},
     shadow::{self, ShadowArgs},

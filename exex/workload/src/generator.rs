@@ -52,6 +52,13 @@ impl Generator {
         Ok(Self { settings: settings.clone(), world, stage, rng, past })
     }
 
+    /// A geth genesis file whose state is the one after the newest block, so that a node of any
+    /// kind can go on from here: its chain starts anew at number 0, and the transactions of the
+    /// blocks generated next are valid on it in their order, except where a fee is too low.
+    pub fn genesis(&self) -> serde_json::Value {
+        self.world.as_genesis()
+    }
+
     /// Appends a block.
     ///
     /// # Errors

@@ -191,6 +191,37 @@ impl World {
         Ok(record)
     }
 
+    /// A geth genesis file whose state is the one after the newest block.
+    pub(crate) fn as_genesis(&self) -> Value {
+        let alloc = self.state.accounts().map(|(address, info, storage)| {
+            let mut account = json!({
+                "balance": info.balance,
+                "nonce": format!("{:#x}", info.nonce),
+            });
+            if let Some(code) = self.state.code(&info.code_hash) {
+                account["code"] = json!(code.original_bytes());
+            }
+            if !storage.is_empty() {
+                let slots = storage.iter().map(|(slot, value)| {
+                    (B256::from(*slot).to_string(), json!(B256::from(*value)))
+                });
+                account["storage"] = Value::Object(slots.collect());
+            }
+            (address.to_string(), account)
+        });
+        json!({
+            "config": self.config,
+            "timestamp": "0x0",
+            "gasLimit": format!("{GAS_LIMIT:#x}"),
+            "difficulty": "0x0",
+            // The least that the rules of EIP-1559 lead to, so that every fee is high enough.
+            "baseFeePerGas": "0x7",
+            "blobGasUsed": "0x0",
+            "excessBlobGas": "0x0",
+            "alloc": Value::Object(alloc.collect()),
+        })
+    }
+
     /// A block on top of the newest one, without the results of its execution.
     fn compose(&self, transactions: Vec<Recovered<Transaction>>) -> Block {
         let parent = &self.head;

@@ -2,15 +2,17 @@
 //! the parallel engine as for the sequential reference.
 
 use alloy_consensus::{TxReceipt, TxType, Typed2718};
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use braid_core::{
-    Engine, Options, Outcome, OutputKind, StateChanges, StateOutput,
+    Chain, Engine, Options, Outcome, OutputKind, StateChanges, StateOutput,
     outcome::AccountChange,
     sequential::{execute_bare, execute_stock},
+    source::MemoryState,
 };
 use braid_shadow::recorded::{RecordedBlock, StateCheck, files};
 use braid_workload::{Generated, Generator, Kind, Settings, generate};
-use revm::database::BundleState;
+use revm::{database::BundleState, state::AccountInfo};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 fn settings(contention: f64) -> Settings {
@@ -297,4 +299,36 @@ fn reverts(bundle: &BundleState) -> impl PartialEq + use<> {
     let mut all = bundle.reverts.to_vec();
     all.iter_mut().for_each(|block| block.sort_by_key(|(address, _)| *address));
     all
+}
+
+/// The state that a node would start from is the one before the next block.
+#[test]
+fn the_genesis_file_holds_the_state_before_the_next_block() {
+    let few = Settings { blocks: 2, transactions: 3, ..Settings::default() };
+    let mut generator = Generator::new(&few).unwrap();
+    for _ in 0..few.blocks {
+        let genesis = generator.genesis();
+        let mut state = MemoryState::default();
+        for (address, account) in genesis["alloc"].as_object().unwrap() {
+            let address: Address = address.parse().unwrap();
+            let number = |value: &Value| -> U256 { value.as_str().unwrap().parse().unwrap() };
+            let mut info = AccountInfo {
+                balance: number(&account["balance"]),
+                nonce: number(&account["nonce"]).to(),
+                ..AccountInfo::default()
+            };
+            if let Some(code) = account["code"].as_str() {
+                let code: Bytes = code.parse().unwrap();
+                info.code_hash = keccak256(&code);
+            }
+            state.insert_account(address, info);
+            for (slot, value) in account["storage"].as_object().into_iter().flatten() {
+                state.insert_storage(address, slot.parse().unwrap(), number(value)).unwrap();
+            }
+        }
+        let next = generator.next_block().unwrap().record;
+        assert_eq!(state.state_root(), next.parent.unwrap().state_root);
+        let chain = Chain::from_genesis_config(&genesis["config"]).unwrap();
+        assert_eq!(format!("{chain:?}"), format!("{:?}", next.chain));
+    }
 }

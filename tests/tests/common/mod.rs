@@ -4,8 +4,8 @@
 
 pub mod asm;
 pub mod chains;
-pub mod host;
 pub mod feed;
+pub mod host;
 pub mod jittery;
 pub mod late;
 pub mod scene;
