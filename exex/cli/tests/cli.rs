@@ -113,6 +113,22 @@ fn a_folder_replays_in_both_forms_with_all_json_keys() {
 }
 
 #[test]
+fn a_read_latency_is_met_by_every_side_and_reads_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 5_000_000, 0);
+    let path = folder.path().to_str().unwrap();
+    let args = ["replay", path, "--json", "--rounds", "1", "--threads", "4"];
+    let output = braid(&[&args[..], &["--read-latency", "200"]].concat());
+    assert_eq!(output.status.code(), Some(0));
+    let lines = lines(&output);
+    let summary = lines.last().unwrap();
+    assert!(summary["reads"].as_f64().unwrap() >= 1.0, "{summary}");
+    for side in ["stock_ns", "bare_ns", "parallel_ns"] {
+        assert!(summary[side].as_u64().unwrap() >= 200_000, "{side} met no latency: {summary}");
+    }
+}
+
+#[test]
 fn a_wrong_header_exits_with_1_and_stops_unless_told_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 5_000_000, 1);

@@ -97,7 +97,7 @@ impl Summary {
     }
 
     fn json(&self) -> Value {
-        json!({
+        let mut summary = json!({
             "summary": true,
             "blocks": self.blocks,
             "matched": self.matched,
@@ -116,8 +116,11 @@ impl Summary {
             "executions_per_tx": rounded(self.executions_per_tx),
             "noise": rounded(self.noise),
             "machine_check": self.machine_check.map(rounded),
-            "reads": self.reads.map(rounded),
-        })
+        });
+        if let Some(reads) = self.reads {
+            summary["reads"] = rounded(reads).into();
+        }
+        summary
     }
 }
 
