@@ -80,9 +80,7 @@ fn check_graph(what: &str, trace: &Trace) {
     // Rewards reach the beneficiary's cell late: a run may have missed what was committed.
     let excused = |outcome: RunOutcome| match outcome {
         RunOutcome::Committed => true,
-        RunOutcome::Stale { location: Some(location), .. } => {
-            location.address == trace.beneficiary
-        }
+        RunOutcome::Stale { location: Some(location), .. } => location.address == trace.beneficiary,
         _ => false,
     };
     for run in trace.runs.iter().filter(|run| !excused(run.outcome)) {
