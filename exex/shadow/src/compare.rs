@@ -54,11 +54,11 @@ pub struct Difference {
     /// Where.
     pub place: Place,
     /// The field, as in `cumulativeGasUsed` or `logs[2].data`.
-    pub field: String,
+    pub field: Box<str>,
     /// The reference's value.
-    pub reference: String,
+    pub reference: Box<str>,
     /// The executed value.
-    pub executed: String,
+    pub executed: Box<str>,
 }
 
 impl Display for Difference {
@@ -71,15 +71,15 @@ impl Display for Difference {
 impl Difference {
     pub(crate) fn new(
         place: Place,
-        field: impl Into<String>,
+        field: impl Into<Box<str>>,
         reference: impl Display,
         executed: impl Display,
     ) -> Self {
         Self {
             place,
             field: field.into(),
-            reference: reference.to_string(),
-            executed: executed.to_string(),
+            reference: reference.to_string().into(),
+            executed: executed.to_string().into(),
         }
     }
 }

@@ -250,7 +250,7 @@ fn sequential(work: &Work, noted: &Noted<'_>, difference: &Difference) -> Sequen
     let outcome = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(ExecuteError::Invalid(invalid))) => {
-            let same = difference.executed == invalid.to_string();
+            let same = *difference.executed == *invalid.to_string();
             return if same {
                 Sequential::AgreesWithParallel
             } else {
