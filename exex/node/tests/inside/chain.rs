@@ -28,7 +28,7 @@ use reth_exex_test_utils::Adapter;
 use std::sync::Arc;
 
 /// The provider of the test utilities' context.
-pub type Provider = <Adapter as FullNodeTypes>::Provider;
+pub(crate) type Provider = <Adapter as FullNodeTypes>::Provider;
 
 /// A block and how much of the tape it and its ancestors used up.
 #[derive(Clone)]
@@ -38,19 +38,19 @@ struct Made {
 }
 
 /// The canonical chain since genesis, and what its blocks are made of.
-pub struct TestChain {
-    pub provider: Provider,
+pub(crate) struct TestChain {
+    pub(crate) provider: Provider,
     config: EthEvmConfig,
     genesis: SealedHeader,
     canonical: Vec<Made>,
     /// Transactions in an order in which they are valid. A branch goes on where its ancestor
     /// stopped, so the nonces fit on every branch.
     tape: Vec<Recovered<Transaction>>,
-    pub rng: StdRng,
+    pub(crate) rng: StdRng,
 }
 
 impl TestChain {
-    pub fn new(
+    pub(crate) fn new(
         provider: Provider,
         spec: Arc<ChainSpec>,
         tape: Vec<Recovered<Transaction>>,
@@ -69,30 +69,30 @@ impl TestChain {
     }
 
     /// The number of the newest block.
-    pub fn height(&self) -> u64 {
+    pub(crate) fn height(&self) -> u64 {
         self.canonical.len() as u64
     }
 
     /// The newest block.
-    pub fn tip(&self) -> Arc<RecoveredBlock<Block>> {
+    pub(crate) fn tip(&self) -> Arc<RecoveredBlock<Block>> {
         self.canonical.last().expect("a block").executed.recovered_block.clone()
     }
 
     /// Appends blocks; gives the engine's notification.
-    pub fn commit(&mut self, count: usize) -> ExExNotification {
+    pub(crate) fn commit(&mut self, count: usize) -> ExExNotification {
         let new = self.extend(count);
         NewCanonicalChain::Commit { new }.to_chain_notification().into()
     }
 
     /// Replaces the newest blocks by others.
-    pub fn reorg(&mut self, drop: usize, count: usize) -> ExExNotification {
+    pub(crate) fn reorg(&mut self, drop: usize, count: usize) -> ExExNotification {
         let old = self.cut(drop);
         let new = self.extend(count);
         NewCanonicalChain::Reorg { new, old }.to_chain_notification().into()
     }
 
     /// Takes the newest blocks away.
-    pub fn revert(&mut self, drop: usize) -> ExExNotification {
+    pub(crate) fn revert(&mut self, drop: usize) -> ExExNotification {
         let old = self.cut(drop);
         let chain = NewCanonicalChain::Commit { new: old }.to_chain_notification();
         ExExNotification::ChainReverted { old: chain.committed() }

@@ -6,7 +6,7 @@
 
 use crate::{
     load::Load,
-    node::{Node, quantity, status},
+    node::{self, Node, quantity},
     shared::{amount, wait_for},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -62,7 +62,7 @@ fn every_block_of_a_dev_chain_is_matched() {
     assert!(successful(&node, height) * 10 >= load.sent * 8, "the load does what it is meant to");
     let ended = node.terminate();
     assert!(ended.success(), "SIGTERM: {ended}");
-    let last = status(&folder.path().join("reports")).expect("a status");
+    let last = node::status(&folder.path().join("reports")).expect("a status");
     assert!(counter(&last, "head") >= height, "{last}");
 }
 

@@ -11,32 +11,32 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 /// A stream of signed transactions, valid on a chain that starts from [`Self::genesis`].
-pub struct Load {
+pub(crate) struct Load {
     generator: Generator,
-    pub genesis: Value,
+    pub(crate) genesis: Value,
     /// What the node refused, to be sent again: a transaction that is missing holds up all later
     /// ones of its sender.
     refused: Vec<String>,
-    pub sent: u64,
+    pub(crate) sent: u64,
 }
 
 impl Load {
     /// So many senders, one transaction of each in a batch.
-    pub fn new(senders: usize, seed: u64) -> Self {
+    pub(crate) fn new(senders: usize, seed: u64) -> Self {
         let generator = generator(senders, seed);
         let genesis = generator.genesis();
         Self { generator, genesis, refused: Vec::new(), sent: 0 }
     }
 
     /// The next batch, raw.
-    pub fn batch(&mut self) -> Vec<String> {
+    pub(crate) fn batch(&mut self) -> Vec<String> {
         let block = self.generator.next_block().expect("a block").record.block;
         let raw = block.transactions.iter().map(|tx| hex::encode_prefixed(tx.encoded_2718()));
         raw.collect()
     }
 
     /// Sends one batch, after what was refused before.
-    pub fn send(&mut self, node: &Node) {
+    pub(crate) fn send(&mut self, node: &Node) {
         let mut batch = std::mem::take(&mut self.refused);
         batch.extend(self.batch());
         self.deliver(node, &batch);
@@ -53,7 +53,7 @@ impl Load {
     }
 
     /// Waits until the node has nothing left to do.
-    pub fn settle(&mut self, node: &Node) {
+    pub(crate) fn settle(&mut self, node: &Node) {
         let start = Instant::now();
         loop {
             let again = std::mem::take(&mut self.refused);

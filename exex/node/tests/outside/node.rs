@@ -19,16 +19,16 @@ fn free_port() -> u16 {
 }
 
 /// A running node. Dropping it kills it.
-pub struct Node {
+pub(crate) struct Node {
     child: Child,
-    pub rpc: Rpc,
-    pub log: PathBuf,
-    pub reports: PathBuf,
+    pub(crate) rpc: Rpc,
+    pub(crate) log: PathBuf,
+    pub(crate) reports: PathBuf,
 }
 
 impl Node {
     /// Starts the node in `folder`, which keeps its data, and waits until it answers.
-    pub fn start(folder: &Path, genesis: &Value, more: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, genesis: &Value, more: &[&str]) -> Self {
         let mut node = Self::spawn(folder, genesis, more);
         wait_for("the node's first answer", || {
             let ended = node.child.try_wait().expect("the process is ours");
@@ -39,7 +39,7 @@ impl Node {
     }
 
     /// As [`Self::start`], without waiting.
-    pub fn spawn(folder: &Path, genesis: &Value, more: &[&str]) -> Self {
+    pub(crate) fn spawn(folder: &Path, genesis: &Value, more: &[&str]) -> Self {
         let file = folder.join("genesis.json");
         fs::write(&file, genesis.to_string()).expect("a writable folder");
         let log = folder.join("node.log");
@@ -75,22 +75,22 @@ impl Node {
     }
 
     /// The process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// What the shadow last wrote about itself.
-    pub fn status(&self) -> Option<Value> {
+    pub(crate) fn status(&self) -> Option<Value> {
         status(&self.reports)
     }
 
     /// The number of the node's newest block.
-    pub fn height(&self) -> u64 {
+    pub(crate) fn height(&self) -> u64 {
         quantity(&self.rpc.must("eth_blockNumber", json!([])))
     }
 
     /// Asks the node to end, and waits until it has.
-    pub fn terminate(mut self) -> ExitStatus {
+    pub(crate) fn terminate(mut self) -> ExitStatus {
         let sent = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
         assert!(sent.expect("kill").success());
         let child = &mut self.child;
@@ -98,13 +98,13 @@ impl Node {
     }
 
     /// Ends the node at once, as a power cut would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the process is ours");
         self.child.wait().expect("the process is ours");
     }
 
     /// The end of the node's log.
-    pub fn last_lines(&self) -> String {
+    pub(crate) fn last_lines(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
@@ -119,13 +119,13 @@ impl Drop for Node {
 }
 
 /// What a shadow wrote about itself into its report folder.
-pub fn status(reports: &Path) -> Option<Value> {
+pub(crate) fn status(reports: &Path) -> Option<Value> {
     let text = fs::read_to_string(reports.join("status.json")).ok()?;
     Some(serde_json::from_str(&text).expect("the status is never half written"))
 }
 
 /// A JSON-RPC client.
-pub struct Rpc {
+pub(crate) struct Rpc {
     client: reqwest::blocking::Client,
     url: String,
 }
@@ -146,7 +146,7 @@ impl Rpc {
     }
 
     /// One call.
-    pub fn call(&self, method: &str, params: Value) -> Result<Value, String> {
+    pub(crate) fn call(&self, method: &str, params: Value) -> Result<Value, String> {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let mut answer = self.post(&request)?;
         match answer.get("error") {
@@ -156,12 +156,12 @@ impl Rpc {
     }
 
     /// One call that has to succeed.
-    pub fn must(&self, method: &str, params: Value) -> Value {
+    pub(crate) fn must(&self, method: &str, params: Value) -> Value {
         self.call(method, params).unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
     /// Sends raw transactions in one request; gives those that were refused, with the reason.
-    pub fn send(&self, raw: &[String]) -> Vec<(String, String)> {
+    pub(crate) fn send(&self, raw: &[String]) -> Vec<(String, String)> {
         let calls: Vec<Value> = raw
             .iter()
             .enumerate()
@@ -184,7 +184,7 @@ impl Rpc {
 }
 
 /// A hexadecimal quantity.
-pub fn quantity(value: &Value) -> u64 {
+pub(crate) fn quantity(value: &Value) -> u64 {
     let text = value.as_str().unwrap_or_else(|| panic!("no quantity: {value}"));
     u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("a quantity")
 }
