@@ -145,6 +145,7 @@ impl<'b> Recorder<'b> {
             trace.transactions.push(Committed { gas_used, reads, writes: written, at, by });
         }
         trace.runs.sort_by_key(|run| (run.start, run.transaction));
+        name_writers(&mut trace);
         trace
     }
 }
@@ -193,6 +194,19 @@ impl Watch for Recorder<'_> {
         let mut noted = self.noted[index].lock();
         noted.at = self.now();
         noted.by = worker;
+    }
+}
+
+/// What was noted of a stale read names the last transaction that wrote the account; which part of
+/// it each transaction wrote is known only after the block.
+fn name_writers(trace: &mut Trace) {
+    let Trace { runs, transactions, .. } = trace;
+    for run in runs {
+        if let RunOutcome::Stale { location: Some(location), writer } = &mut run.outcome {
+            let before = writer.map_or(0, |writer| writer + 1).min(transactions.len());
+            let wrote = |tx: &Committed| tx.writes.binary_search(location).is_ok();
+            *writer = transactions[..before].iter().rposition(wrote);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use alloy_evm::{
 };
 use braid_core::{
     Block, Outcome, Receipt, StateOutput, StateSource, Statistics, Transaction,
-    engine::{Speculation, Validation},
+    engine::{Speculated, Speculation, Validation},
     source::ReaderDatabase,
 };
 use braid_shadow::recorded::RecordedBlock;
@@ -32,6 +32,32 @@ pub struct Met {
     pub valid: usize,
     pub stale: usize,
     pub absent: usize,
+}
+
+impl Met {
+    /// The validated result, if there is one.
+    fn validate(
+        &mut self,
+        index: usize,
+        speculated: Option<Speculated<'_>>,
+        state: &mut HostState<'_>,
+    ) -> Option<ResultAndState> {
+        let Some(speculated) = speculated else {
+            self.absent += 1;
+            return None;
+        };
+        assert_eq!(speculated.index(), index);
+        match speculated.validate(state).expect("the host's state") {
+            Validation::Valid(result) => {
+                self.valid += 1;
+                Some(result)
+            }
+            Validation::Stale(_) => {
+                self.stale += 1;
+                None
+            }
+        }
+    }
 }
 
 struct Receipts;
@@ -108,25 +134,7 @@ pub fn execute(
         habits.before(index, executor.evm_mut().db_mut());
         let speculated = if habits.asks(index) { speculation.take(index) } else { None };
         let own = executor.execute_transaction_without_commit(tx);
-        let validated = match speculated {
-            None => {
-                met.absent += 1;
-                None
-            }
-            Some(speculated) => {
-                assert_eq!(speculated.index(), index);
-                match speculated.validate(executor.evm_mut().db_mut()).expect("the host's state") {
-                    Validation::Valid(result) => {
-                        met.valid += 1;
-                        Some(result)
-                    }
-                    Validation::Stale(_) => {
-                        met.stale += 1;
-                        None
-                    }
-                }
-            }
-        };
+        let validated = met.validate(index, speculated, executor.evm_mut().db_mut());
         let mut own = own.unwrap_or_else(|error| {
             assert!(validated.is_none(), "transaction {index}: {error}, but a result was valid");
             panic!("transaction {index}: {error}")
