@@ -326,7 +326,9 @@ mod tests {
 
     #[test]
     fn loud_processes_count_only_where_there_is_no_quiet_one() {
-        let summary = |bare_total: f64, machine_check: f64| json!({ "bare_total": bare_total, "machine_check": machine_check, "noise": 0.01 });
+        let summary = |total: f64, check: f64| -> Value {
+            json!({ "bare_total": total, "machine_check": check, "noise": 0.01 })
+        };
         let mut row = Row::new("row".to_owned(), []);
         row.summaries = vec![summary(1.0, 1.5), summary(1.4, 2.0), summary(1.6, 1.99)];
         let figures = row.figures();
