@@ -36,7 +36,7 @@ struct Faulty<'a> {
 }
 
 impl<'a> Faulty<'a> {
-    /// With `slow`, the engine reads ahead what transactions name.
+    /// A slow source takes every block to all threads.
     fn new(inner: &'a dyn StateSource, fault: Fault, at: u64, slow: bool) -> Self {
         Self { inner, fault, at, reads: AtomicU64::new(0), slow }
     }

@@ -12,7 +12,6 @@ use super::{
     Optimisations,
     commit::SPECULATIVE,
     limits::Limits,
-    prefetch::Prefetch,
     record::Record,
     schedule::{Claim, Schedule},
     tables::{Position, Stamp, Tables},
@@ -65,7 +64,6 @@ pub(crate) struct Ahead<'b, V, W> {
     pub(crate) watch: W,
     pub(crate) input: Input<'b>,
     pub(crate) schedule: Schedule<'b>,
-    prefetch: Prefetch,
     /// Ready records; `None` stands for a speculation that came to nothing.
     records: Box<[Mutex<Option<Box<Record>>>]>,
     pub(crate) counters: Counters,
@@ -124,27 +122,15 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
             schedule: Schedule::new(input.block, input.optimisations),
             records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
             counters: Counters::default(),
-            prefetch: if input.optimisations.prefetch && input.source.is_slow() {
-                Prefetch::new(input.block)
-            } else {
-                Prefetch::default()
-            },
             input,
         }
     }
 
-    /// A worker's own things, for the worker with this number, who first reads ahead what there is
-    /// to read ahead.
+    /// A worker's own things, for the worker with this number.
     pub(crate) fn worker(&self, number: usize) -> Worker<V::Instance> {
         Counters::add(&self.counters.workers);
         let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
-        let (vm, stuck, spare) = (self.machine(), usize::MAX, Vec::new());
-        let mut worker = Worker { number, vm, mark, stuck, spare };
-        let fetch = || self.prefetch.work(number, self.vm.view(&mut worker.vm));
-        if catch_unwind(AssertUnwindSafe(fetch)).is_err() {
-            self.renew(&mut worker);
-        }
-        worker
+        Worker { number, vm: self.machine(), mark, stuck: usize::MAX, spare: Vec::new() }
     }
 
     /// The same for a worker whose machine an unwinding execution has left in disorder.

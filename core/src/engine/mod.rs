@@ -32,7 +32,6 @@ mod limits;
 #[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
 mod models;
 mod output;
-mod prefetch;
 mod record;
 mod reward;
 mod run;
@@ -89,9 +88,6 @@ pub struct Optimisations {
     pub payment_runs: bool,
     /// A block whose transactions are likely to form one chain runs on the calling thread.
     pub chain_prediction: bool,
-    /// Where the source is slow ([`StateSource::is_slow`]), workers read ahead what transactions
-    /// name: senders, recipients, access lists.
-    pub prefetch: bool,
 }
 
 impl Optimisations {
@@ -101,7 +97,6 @@ impl Optimisations {
         long_first: true,
         payment_runs: true,
         chain_prediction: true,
-        prefetch: true,
     };
     /// None of them.
     pub const NONE: Self = Self {
@@ -109,7 +104,6 @@ impl Optimisations {
         long_first: false,
         payment_runs: false,
         chain_prediction: false,
-        prefetch: false,
     };
 }
 

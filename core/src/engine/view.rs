@@ -177,40 +177,6 @@ impl<'b> View<'b> {
         Ok(cell.base(|| reader.account(address))?)
     }
 
-    /// Fills an account's base value, and its code where that is wanted, without logging a read.
-    pub(crate) fn fetch_account(&mut self, address: Address, code: bool) -> Result<(), ViewError> {
-        let id = self.tables.account_id(&address);
-        let base = self.base_account(id, address)?;
-        if code && base.exists && base.code_hash != KECCAK256_EMPTY {
-            let cell = self.tables.account(id);
-            if cell.code().is_none() {
-                let (tables, reader) = (self.tables, self.reader()?);
-                let code = tables.code_or_read(&base.code_hash, || reader.code(base.code_hash))?;
-                cell.remember_code(&code);
-            }
-        }
-        Ok(())
-    }
-
-    /// Fills a slot's base value without logging a read.
-    pub(crate) fn fetch_slot(&mut self, address: Address, slot: U256) -> Result<(), ViewError> {
-        let account = self.tables.account_id(&address);
-        if !self.base_account(account, address)?.exists {
-            return Ok(());
-        }
-        let cell = self.tables.slot(self.tables.slot_id(account, &slot));
-        if cell.known_base().is_none() {
-            let reader = self.reader()?;
-            cell.base(|| reader.storage(address, slot))?;
-        }
-        Ok(())
-    }
-
-    /// Whether the block is being abandoned.
-    pub(crate) fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
     /// The newest value below the position, with its stamp.
     pub(crate) fn account(
         &mut self,
@@ -292,7 +258,7 @@ impl<'b> View<'b> {
     }
 
     fn check_stop(&self) -> Result<(), ViewError> {
-        if self.stopped() { Err(ViewError::Stopped) } else { Ok(()) }
+        if self.stop.load(Ordering::Relaxed) { Err(ViewError::Stopped) } else { Ok(()) }
     }
 
     /// The account's code, where it is known without asking the source. For what the block itself

@@ -113,7 +113,6 @@ fn one_schedule() {
             long_first: rng.gen_range(0..2) == 0,
             payment_runs: rng.gen_range(0..2) == 0,
             chain_prediction: true,
-            prefetch: false,
         },
     };
     let mut pool = Pool::new(HELPERS);

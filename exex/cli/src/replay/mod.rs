@@ -43,8 +43,6 @@ pub enum Without {
     PaymentRuns,
     /// Blocks that look like one chain run on the calling thread.
     ChainPrediction,
-    /// Reading ahead what transactions name, where reads are slow.
-    Prefetch,
 }
 
 /// One side alone.
@@ -113,7 +111,6 @@ impl ReplayArgs {
                 Without::LongFirst => optimisations.long_first = false,
                 Without::PaymentRuns => optimisations.payment_runs = false,
                 Without::ChainPrediction => optimisations.chain_prediction = false,
-                Without::Prefetch => optimisations.prefetch = false,
             }
         }
         optimisations
