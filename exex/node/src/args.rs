@@ -4,25 +4,26 @@ use crate::Settings;
 use braid_shadow::Reports;
 use std::{path::PathBuf, time::Duration};
 
-/// The shadow's flags, for reth's command line: `Cli::<EthereumChainSpecParser, Args>`.
+/// The shadow's flags, for reth's command line: `Cli::<EthereumChainSpecParser, Args>`. Their ids
+/// carry the prefix too, because reth's own arguments share the name space.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Braid")]
 pub struct Args {
     /// Run the node without the shadow.
-    #[arg(long = "braid.off")]
+    #[arg(id = "braid.off", long = "braid.off")]
     pub off: bool,
 
     /// Threads that execute a block. Default: half the cores, at least 2.
-    #[arg(long = "braid.threads", value_name = "COUNT")]
+    #[arg(id = "braid.threads", long = "braid.threads", value_name = "COUNT")]
     pub threads: Option<usize>,
 
     /// Nice value of those threads, 0 to 19, higher is humbler (Linux).
-    #[arg(long = "braid.nice", value_name = "NICE", default_value_t = 10)]
+    #[arg(id = "braid.nice", long = "braid.nice", value_name = "NICE", default_value_t = 10)]
     pub nice: u8,
 
     /// How long one block may take before it is skipped.
     #[arg(
-        long = "braid.deadline",
+        id = "braid.deadline", long = "braid.deadline",
         value_name = "DURATION",
         default_value = "2s",
         value_parser = humantime::parse_duration
@@ -30,40 +31,65 @@ pub struct Args {
     pub deadline: Duration,
 
     /// How many blocks may wait; where one more comes, the oldest is skipped.
-    #[arg(long = "braid.max-lag", value_name = "BLOCKS", default_value_t = 8)]
+    #[arg(
+        id = "braid.max-lag",
+        long = "braid.max-lag",
+        value_name = "BLOCKS",
+        default_value_t = 8
+    )]
     pub max_lag: usize,
 
     /// How many blocks may come at once; more come only while the node catches up, and are skipped.
-    #[arg(long = "braid.max-batch", value_name = "BLOCKS", default_value_t = 8)]
+    #[arg(
+        id = "braid.max-batch",
+        long = "braid.max-batch",
+        value_name = "BLOCKS",
+        default_value_t = 8
+    )]
     pub max_batch: usize,
 
     /// The most state that one block may read, in MiB.
-    #[arg(long = "braid.memory-cap", value_name = "MIB", default_value_t = 512)]
+    #[arg(
+        id = "braid.memory-cap",
+        long = "braid.memory-cap",
+        value_name = "MIB",
+        default_value_t = 512
+    )]
     pub memory_cap: usize,
 
     /// Every how many blocks sequential and parallel execution are timed on the same state in
     /// memory; 0: never.
-    #[arg(long = "braid.sample", value_name = "BLOCKS", default_value_t = 16)]
+    #[arg(id = "braid.sample", long = "braid.sample", value_name = "BLOCKS", default_value_t = 16)]
     pub sample: u64,
 
     /// After how many failures in a row the shadow disables itself; 0: never.
-    #[arg(long = "braid.max-failures", value_name = "COUNT", default_value_t = 16)]
+    #[arg(
+        id = "braid.max-failures",
+        long = "braid.max-failures",
+        value_name = "COUNT",
+        default_value_t = 16
+    )]
     pub max_failures: u32,
 
     /// Where recorded divergences and `status.json` go. Default: `braid` in the data folder.
-    #[arg(long = "braid.report-dir", value_name = "FOLDER")]
+    #[arg(id = "braid.report-dir", long = "braid.report-dir", value_name = "FOLDER")]
     pub report_dir: Option<PathBuf>,
 
     /// How large the recorded divergences may grow, in MiB; the oldest go first.
-    #[arg(long = "braid.report-size", value_name = "MIB", default_value_t = 256)]
+    #[arg(
+        id = "braid.report-size",
+        long = "braid.report-size",
+        value_name = "MIB",
+        default_value_t = 256
+    )]
     pub report_size: u64,
 
     /// Execute also blocks whose parent state can only be read as history.
-    #[arg(long = "braid.history")]
+    #[arg(id = "braid.history", long = "braid.history")]
     pub history: bool,
 
     /// Start with this block instead of the first one that the node commits.
-    #[arg(long = "braid.backfill-from", value_name = "BLOCK")]
+    #[arg(id = "braid.backfill-from", long = "braid.backfill-from", value_name = "BLOCK")]
     pub backfill_from: Option<u64>,
 }
 
@@ -143,6 +169,13 @@ mod tests {
         assert_eq!((reports.folder.to_str(), reports.max_bytes), (Some("here"), 10 << 20));
         assert!(settings.history);
         assert_eq!(settings.backfill_from, Some(11));
+    }
+
+    #[test]
+    fn no_flag_clashes_with_one_of_reths() {
+        use clap::CommandFactory;
+        use reth_ethereum::cli::{chainspec::EthereumChainSpecParser, interface::Cli};
+        Cli::<EthereumChainSpecParser, Args>::command().debug_assert();
     }
 
     #[test]

@@ -43,6 +43,12 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How often a backfilled batch looks whether there is room for it.
 const ROOM_EVERY: Duration = Duration::from_millis(10);
 
+/// The types of an Ethereum node. Holds of every node whose chain specification and primitives are
+/// reth's own for Ethereum.
+pub trait EthereumTypes: NodeTypes<ChainSpec = ChainSpec, Primitives = EthPrimitives> {}
+
+impl<T: NodeTypes<ChainSpec = ChainSpec, Primitives = EthPrimitives>> EthereumTypes for T {}
+
 /// Installs a shadow in a node: `.install_exex("braid", |ctx| braid_reth::launch(ctx, settings))`.
 /// Keep a [`Braid`] instead where its counters are wanted.
 ///
@@ -53,7 +59,7 @@ pub async fn launch<Node>(
     settings: Settings,
 ) -> eyre::Result<impl Future<Output = eyre::Result<()>> + Send>
 where
-    Node: FullNodeComponents<Types: NodeTypes<ChainSpec = ChainSpec, Primitives = EthPrimitives>>,
+    Node: FullNodeComponents<Types: EthereumTypes>,
 {
     Braid::new(settings).launch(ctx)
 }
@@ -68,8 +74,7 @@ impl Braid {
         mut ctx: ExExContext<Node>,
     ) -> eyre::Result<impl Future<Output = eyre::Result<()>> + Send + use<Node>>
     where
-        Node:
-            FullNodeComponents<Types: NodeTypes<ChainSpec = ChainSpec, Primitives = EthPrimitives>>,
+        Node: FullNodeComponents<Types: EthereumTypes>,
     {
         let spec = ctx.config.chain.clone();
         self.begin(spec.chain.id(), ctx.config.datadir().data_dir());
@@ -85,7 +90,7 @@ impl Braid {
 /// Asks for what was committed before, from `first` on, in batches that the shadow takes.
 fn backfill<Node>(ctx: &mut ExExContext<Node>, first: u64, max_batch: usize)
 where
-    Node: FullNodeComponents<Types: NodeTypes<ChainSpec = ChainSpec, Primitives = EthPrimitives>>,
+    Node: FullNodeComponents<Types: EthereumTypes>,
 {
     let parent = first.saturating_sub(1);
     match ctx.provider().block_hash(parent) {
@@ -110,7 +115,7 @@ async fn follow<Node>(
     mut follower: Follower<Node::Provider>,
 ) -> eyre::Result<()>
 where
-    Node: FullNodeComponents<Types: NodeTypes<ChainSpec = ChainSpec, Primitives = EthPrimitives>>,
+    Node: FullNodeComponents<Types: EthereumTypes>,
 {
     loop {
         match ctx.notifications.next().await {
@@ -160,8 +165,7 @@ impl<P> Drop for Follower<P> {
 impl<P> Follower<P> {
     fn new<Node>(braid: Braid, ctx: &ExExContext<Node>) -> Self
     where
-        Node: FullNodeComponents<Types: NodeTypes<ChainSpec = ChainSpec, Primitives = EthPrimitives>>
-            + FullNodeTypes<Provider = P>,
+        Node: FullNodeComponents<Types: EthereumTypes> + FullNodeTypes<Provider = P>,
         P: Clone,
     {
         let spec = &ctx.config.chain;
@@ -247,7 +251,7 @@ where
             if self.heights.commit(block.num_hash(), parent) == Link::Gap {
                 gaps += 1;
                 let number = block.header().number;
-                tracing::warn!(target: "braid", number, "blocks before this one were not announced");
+                tracing::warn!(target: "braid", number, "blocks before it were not announced");
             }
         }
         self.braid.tell(|progress| {

@@ -43,7 +43,7 @@ mod status;
 
 pub use args::Args;
 pub use chain::{ChainError, chain_of, genesis_config};
-pub use exex::launch;
+pub use exex::{EthereumTypes, launch};
 pub use keeper::Braid;
 pub use reexecute::{
     AccountAccess, InspectedState, Inspection, Key, Mode, ReexecuteError, Reexecution, Reexecutor,

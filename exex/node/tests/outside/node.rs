@@ -2,7 +2,7 @@
 //!
 //! Everything listens on loopback, on ports that were free a moment before.
 
-use crate::shared::wait_for;
+use crate::shared::{PATIENCE, wait_for};
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
@@ -133,7 +133,7 @@ pub(crate) struct Rpc {
 impl Rpc {
     fn new(port: u16) -> Self {
         let client = reqwest::blocking::Client::builder()
-            .timeout(Duration::from_secs(30))
+            .timeout(PATIENCE)
             .no_proxy()
             .build()
             .expect("a client");
