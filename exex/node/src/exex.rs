@@ -28,6 +28,7 @@ use reth_ethereum::{
     exex::{ExExContext, ExExEvent, ExExHead, ExExNotification, ExExNotificationsStream},
     node::api::{FullNodeComponents, FullNodeTypes, NodeTypes},
     provider::Chain as Blocks,
+    provider::ChainSpecProvider,
     storage::BlockHashReader,
 };
 use reth_stages_types::ExecutionStageThresholds;
@@ -76,7 +77,7 @@ impl Braid {
     where
         Node: FullNodeComponents<Types: EthereumTypes>,
     {
-        let spec = ctx.config.chain.clone();
+        let spec = ctx.provider().chain_spec();
         self.begin(spec.chain.id(), ctx.config.datadir().data_dir());
         let follower = Follower::new(self.clone(), &ctx);
         match self.settings().backfill_from {
@@ -166,10 +167,11 @@ impl<P> Follower<P> {
     fn new<Node>(braid: Braid, ctx: &ExExContext<Node>) -> Self
     where
         Node: FullNodeComponents<Types: EthereumTypes> + FullNodeTypes<Provider = P>,
-        P: Clone,
+        P: Clone + ChainSpecProvider<ChainSpec = ChainSpec>,
     {
-        let spec = &ctx.config.chain;
-        let common = chain_of(spec).map_err(|error| {
+        // The provider's own specification: the configuration is not what a test's node runs on.
+        let spec = ctx.provider().chain_spec();
+        let common = chain_of(&spec).map_err(|error| {
             tracing::error!(target: "braid", %error, "no block of this chain is shadowed");
             error.to_string()
         });
@@ -177,7 +179,7 @@ impl<P> Follower<P> {
             Arc::new(Common {
                 provider: ctx.provider().clone(),
                 chain: Arc::new(chain),
-                config: genesis_config(spec).map(Arc::new),
+                config: genesis_config(&spec).map(Arc::new),
                 wrap: braid.settings().wrap.clone(),
             })
         });

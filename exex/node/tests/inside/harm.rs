@@ -84,7 +84,7 @@ impl StateReader for FaultyReader<'_> {
 async fn node_outlives(
     reports: &Path,
     change: impl FnOnce(&mut Settings),
-    done: impl Fn(&Counters) -> bool,
+    done: impl Fn(&Counters) -> bool + Send + 'static,
 ) -> Counters {
     let (genesis, _) = tape(4, 0, 11);
     let genesis: alloy_genesis::Genesis = serde_json::from_value(genesis).expect("a genesis");
@@ -217,7 +217,7 @@ async fn planted_divergences_are_found_and_recorded_and_the_node_goes_on() {
         let reference = record.reference.as_ref().expect("the node's result");
         let difference = compare(&record.chain, &record.block, &outcome, reference);
         let difference = difference.expect_err("the planted difference is in the file");
-        assert_eq!(difference.field, "balance", "{difference}");
+        assert_eq!(&*difference.field, "balance", "{difference}");
     }
 }
 
