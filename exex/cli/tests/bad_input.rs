@@ -2,15 +2,13 @@
 //! the right exit code, and does not keep the other files from their run. A block that is invalid
 //! is rejected in the same words at every thread count.
 
+mod common;
+
 use serde_json::{Value, json};
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, path::Path, process::Output};
 
 fn braid(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_braid")).arg("replay").args(args).output().unwrap()
+    common::braid(&[&["replay"], args].concat())
 }
 
 /// The JSON of a generated block of several types of transactions.

@@ -1,17 +1,12 @@
 //! The built binary from outside: exit codes, JSON keys, bad inputs.
 
+mod common;
+
 use braid_core::{Block, Chain, source::MemoryState};
 use braid_shadow::recorded::{Prestate, RecordedBlock};
+use common::{braid, keys, lines};
 use serde_json::Value;
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
-
-fn braid(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_braid")).args(args).output().unwrap()
-}
+use std::{fs, path::Path};
 
 /// Writes an empty block of mainnet between Byzantium and the merge.
 fn record(folder: &Path, number: u64, gas_used: u64) -> String {
@@ -21,17 +16,6 @@ fn record(folder: &Path, number: u64, gas_used: u64) -> String {
     let state = Prestate::Memory(MemoryState::default());
     let record = RecordedBlock::new(block, Chain::mainnet(), state, true);
     record.write(folder).unwrap().display().to_string()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn keys(value: &Value) -> Vec<&str> {
-    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
-    keys.sort_unstable();
-    keys
 }
 
 #[test]

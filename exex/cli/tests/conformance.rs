@@ -1,27 +1,21 @@
 //! `braid test` from outside: verdicts, skips with reasons, bad inputs, and a part of the published
 //! archives.
 
+mod common;
+
 use alloy_consensus::{BlockBody, EMPTY_OMMER_ROOT_HASH, Header};
 use alloy_primitives::{Address, U256, hex};
 use braid_core::{
     block::SignedBlock,
     source::{MemoryState, decode_code},
 };
+use common::lines;
 use revm::state::AccountInfo;
 use serde_json::{Value, json};
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, path::Path, process::Output};
 
 fn braid(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_braid")).arg("test").args(args).output().unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    common::braid(&[&["test"], args].concat())
 }
 
 /// A Frontier case with one account and one empty block, which pays its beneficiary.

@@ -1,29 +1,13 @@
 //! `braid explain` and `braid bench` from outside: what they find in blocks whose dependencies are
 //! known, the keys of their JSON, bad inputs.
 
+mod common;
+
 use braid_shadow::recorded::RecordedBlock;
 use braid_workload::{Settings, generate};
+use common::{braid, keys, lines};
 use serde_json::Value;
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
-
-fn braid(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_braid")).args(args).output().unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn keys(value: &Value) -> Vec<&str> {
-    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
-    keys.sort_unstable();
-    keys
-}
+use std::{fs, path::Path};
 
 fn sorted<const N: usize>(mut keys: [&str; N]) -> [&str; N] {
     keys.sort_unstable();
@@ -185,7 +169,8 @@ fn simulated_times_lie_between_the_bound_and_the_chain() {
     let folder = tempfile::tempdir().unwrap();
     for contention in [0.0, 1.0] {
         let file = write(&mints(contention), folder.path());
-        let args = ["bench", "--simulate", "8,1,2", &file, "--json", "--rounds", "1"];
+        // Costs are the least of the rounds: one interrupted transaction would be the whole path.
+        let args = ["bench", "--simulate", "8,1,2", &file, "--json", "--rounds", "15"];
         let output = braid(&args);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         let lines = lines(&output);
