@@ -6,18 +6,17 @@
 //! the processes is what counts. A process whose machine check fails is left out where a quiet one
 //! is there, and its row is marked as loud where none is.
 
+use crate::replay::{self, BLOCKS};
 use serde_json::{Value, json};
 use std::{
-    env, fs,
+    fs,
     io::{IsTerminal, stderr},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 /// Below this throughput of two runs at once, over that of one, the machine is loud.
 const QUIET: f64 = 1.95;
-/// Recorded blocks, where they are there.
-const BLOCKS: &str = "../shared/mainnet";
 const USAGE: &str = "usage: cargo xtask bench [OPTION...] [PATH...]
 
   --processes N    processes of each row (5)
@@ -128,19 +127,11 @@ impl Row {
     }
 
     /// One more process.
-    fn measure(&mut self, braid: &Path, rounds: usize) -> Result<(), String> {
-        let mut command = Command::new(braid);
-        command.args(["replay", "--json", "--rounds", &rounds.to_string()]).args(&self.args);
-        let output = command.stderr(Stdio::null()).output();
-        let output = output.map_err(|error| format!("{}: {error}", braid.display()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let last = text.lines().last().unwrap_or_default();
-        if !output.status.success() {
-            let again = self.args.join(" ");
-            return Err(format!("braid replay {again}: {}\n{last}", output.status));
-        }
-        let summary = serde_json::from_str(last).map_err(|error| format!("{last}: {error}"))?;
-        self.summaries.push(summary);
+    fn measure(&mut self, rounds: usize) -> Result<(), String> {
+        let rounds = rounds.to_string();
+        let mut args = vec!["--rounds", &rounds];
+        args.extend(self.args.iter().map(String::as_str));
+        self.summaries.push(replay::summary(&args, Stdio::null())?);
         Ok(())
     }
 
@@ -212,21 +203,19 @@ pub(crate) fn run(args: &[&str]) -> bool {
             return false;
         }
     };
-    if !super::cargo(&["build", "--release", "-p", "braid-cli"], ("RUSTDOCFLAGS", "")) {
+    if !replay::build() {
         return false;
     }
     if plan.paths.is_empty() {
         eprintln!("{BLOCKS} is not there: only the built-in workload is measured");
     }
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let braid = Path::new(&target).join("release/braid");
     let mut rows = plan.rows();
     for process in 0..plan.processes {
         for row in &mut rows {
             if stderr().is_terminal() {
                 eprint!("\r\x1b[Kprocess {} of {}: {}", process + 1, plan.processes, row.name);
             }
-            if let Err(error) = row.measure(&braid, plan.rounds) {
+            if let Err(error) = row.measure(plan.rounds) {
                 eprintln!("\n{error}");
                 return false;
             }

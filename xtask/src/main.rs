@@ -5,6 +5,7 @@ mod header;
 mod memory;
 mod native;
 mod node;
+mod replay;
 mod style;
 
 use std::{

@@ -1,21 +1,17 @@
 //! `cargo xtask memory [PATH...]`: the peak memory of a replay, parallel against sequential, each
 //! in a process of its own.
 
-use std::{
-    env,
-    path::Path,
-    process::{Command, Stdio},
-};
+use crate::replay::{self, BLOCKS};
+use serde_json::Value;
+use std::{path::Path, process::Stdio};
 
 /// Parallel execution may take this much more than stock, in hundredths.
 const LIMIT: u64 = 150;
-/// Recorded blocks, where they are there.
-const BLOCKS: &str = "../shared/mainnet";
 const SIDES: [&str; 3] = ["stock", "bare", "parallel"];
 
 /// Whether the parallel replay stays within the limit.
 pub(crate) fn check(paths: &[&str]) -> bool {
-    if !super::cargo(&["build", "--release", "-p", "braid-cli"], ("RUSTDOCFLAGS", "")) {
+    if !replay::build() {
         return false;
     }
     let mut inputs = paths.to_vec();
@@ -38,26 +34,12 @@ pub(crate) fn check(paths: &[&str]) -> bool {
 
 /// Blocks, peak and growth in bytes of one side.
 fn measure(side: &str, inputs: &[&str]) -> Option<(u64, u64, u64)> {
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let binary = Path::new(&target).join("release/braid");
-    let mut command = Command::new(binary);
-    command.args(["replay", "--forced", "--threads", "4", "--rounds", "3", "--json", "--only"]);
-    let output = command.arg(side).args(inputs).stderr(Stdio::inherit()).output();
-    let output = match output {
-        Ok(output) if output.status.success() => output,
-        Ok(output) => {
-            eprintln!("braid replay --only {side}: {}", output.status);
-            return None;
-        }
-        Err(error) => {
-            eprintln!("braid could not be started: {error}");
-            return None;
-        }
-    };
-    let text = String::from_utf8(output.stdout).ok()?;
-    let summary = text.lines().last()?;
+    let mut args = vec!["--forced", "--threads", "4", "--rounds", "3", "--only", side];
+    args.extend(inputs);
+    let summary = replay::summary(&args, Stdio::inherit());
+    let summary = summary.inspect_err(|error| eprintln!("{error}")).ok()?;
     let number = |key: &str| {
-        let found = number(summary, key);
+        let found = number(&summary, key);
         if found.is_none() {
             eprintln!("{key} is not known here: {summary}");
         }
@@ -66,11 +48,9 @@ fn measure(side: &str, inputs: &[&str]) -> Option<(u64, u64, u64)> {
     Some((number("blocks")?, number("peak_bytes")?, number("growth_bytes")?))
 }
 
-/// The number under a key of a flat JSON object.
-fn number(json: &str, key: &str) -> Option<u64> {
-    let (_, rest) = json.split_once(&format!("\"{key}\":"))?;
-    let end = rest.find(|c: char| !c.is_ascii_digit())?;
-    rest[..end].parse().ok()
+/// The number under a key, where there is one.
+fn number(summary: &Value, key: &str) -> Option<u64> {
+    summary[key].as_u64()
 }
 
 #[cfg(test)]
@@ -80,8 +60,9 @@ mod tests {
     #[test]
     fn numbers_are_found_under_their_keys() {
         let json = r#"{"blocks":50,"growth_bytes":7,"peak_bytes":null}"#;
-        assert_eq!(number(json, "blocks"), Some(50));
-        assert_eq!(number(json, "growth_bytes"), Some(7));
-        assert_eq!(number(json, "peak_bytes"), None);
+        let json = serde_json::from_str(json).unwrap();
+        assert_eq!(number(&json, "blocks"), Some(50));
+        assert_eq!(number(&json, "growth_bytes"), Some(7));
+        assert_eq!(number(&json, "peak_bytes"), None);
     }
 }
