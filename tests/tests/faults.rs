@@ -3,16 +3,14 @@
 
 mod common;
 
-use alloy_primitives::{Address, B256, U256};
 use braid_core::{
     Block, Engine, ExecuteError, HostError, Options, OutputKind, SourceError, StateReader,
     StateSource,
     engine::{CancelToken, Limits},
     sequential::{execute_bare, execute_stock},
-    source::Location,
+    source::{HookedReader, Location},
 };
 use braid_shadow::recorded::RecordedBlock;
-use revm::{bytecode::Bytecode, state::AccountInfo};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -42,14 +40,9 @@ impl<'a> Faulty<'a> {
     }
 }
 
-struct FaultyReader<'a> {
-    inner: Box<dyn StateReader + 'a>,
-    source: &'a Faulty<'a>,
-}
-
 impl StateSource for Faulty<'_> {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
-        Ok(Box::new(FaultyReader { inner: self.inner.reader()?, source: self }))
+        Ok(Box::new(HookedReader::new(self.inner.reader()?, |location| self.count(location))))
     }
 
     fn is_slow(&self) -> bool {
@@ -57,12 +50,12 @@ impl StateSource for Faulty<'_> {
     }
 }
 
-impl FaultyReader<'_> {
+impl Faulty<'_> {
     fn count(&self, location: Location) -> Result<(), SourceError> {
-        if self.source.reads.fetch_add(1, Ordering::Relaxed) != self.source.at {
+        if self.reads.fetch_add(1, Ordering::Relaxed) != self.at {
             return Ok(());
         }
-        match self.source.fault {
+        match self.fault {
             Fault::Error => Err(SourceError::new(location, "planted")),
             Fault::Panic => panic!("planted"),
             Fault::Stall => {
@@ -70,28 +63,6 @@ impl FaultyReader<'_> {
                 Ok(())
             }
         }
-    }
-}
-
-impl StateReader for FaultyReader<'_> {
-    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
-        self.count(Location::Account(address))?;
-        self.inner.account(address)
-    }
-
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, SourceError> {
-        self.count(Location::Storage(address, slot))?;
-        self.inner.storage(address, slot)
-    }
-
-    fn code(&mut self, hash: B256) -> Result<Bytecode, SourceError> {
-        self.count(Location::Code(hash))?;
-        self.inner.code(hash)
-    }
-
-    fn block_hash(&mut self, number: u64) -> Result<B256, SourceError> {
-        self.count(Location::BlockHash(number))?;
-        self.inner.block_hash(number)
     }
 }
 

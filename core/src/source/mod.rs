@@ -9,11 +9,13 @@
 //! a missing account is `None`, never a default one; an error is an error, never a zero.
 
 mod database;
+mod hooked;
 mod memory;
 mod witness;
 
 pub use crate::error::{Location, SourceError};
 pub use database::{LockedDatabase, SyncDatabase};
+pub use hooked::HookedReader;
 pub use memory::{MemoryState, UnknownAccount};
 pub use witness::{TrieError, WitnessError, WitnessState};
 

@@ -1,13 +1,13 @@
 //! Feeds for the shadow: generated blocks with their reference, and sources that go wrong.
 
-use alloy_primitives::{Address, B256, U256};
 use braid_core::{
-    OutputKind, SourceError, StateReader, StateSource, sequential::execute_stock, source::Location,
+    OutputKind, SourceError, StateReader, StateSource,
+    sequential::execute_stock,
+    source::{HookedReader, Location},
 };
 use braid_shadow::{
     Event, Job, ParentState, Reference, Settings, Shadow, Work, recorded::RecordedBlock,
 };
-use revm::{bytecode::Bytecode, state::AccountInfo};
 use std::{
     sync::{
         Arc, Condvar, Mutex,
@@ -117,50 +117,23 @@ pub fn job_on(record: &Arc<RecordedBlock>, source: impl StateSource + Send + 'st
     })
 }
 
-struct FaultyReader<'a> {
-    inner: Box<dyn StateReader + 'a>,
-    source: &'a Faulty,
-}
-
 impl StateSource for Faulty {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
         let inner = self.record.state.source().reader()?;
-        Ok(Box::new(FaultyReader { inner, source: self }))
+        Ok(Box::new(HookedReader::new(inner, |location| self.read(location))))
     }
 }
 
-impl FaultyReader<'_> {
+impl Faulty {
     fn read(&self, location: Location) -> Result<(), SourceError> {
         // From the k-th read on, so that the engine's second try fails as well.
-        if self.source.reads.fetch_add(1, Ordering::Relaxed) < self.source.at {
+        if self.reads.fetch_add(1, Ordering::Relaxed) < self.at {
             return Ok(());
         }
-        match self.source.fault {
+        match self.fault {
             Fault::Error => Err(SourceError::new(location, "the disk is gone")),
             Fault::Panic => panic!("planted panic"),
         }
-    }
-}
-
-impl StateReader for FaultyReader<'_> {
-    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
-        self.read(Location::Account(address))?;
-        self.inner.account(address)
-    }
-
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, SourceError> {
-        self.read(Location::Storage(address, slot))?;
-        self.inner.storage(address, slot)
-    }
-
-    fn code(&mut self, hash: B256) -> Result<Bytecode, SourceError> {
-        self.read(Location::Code(hash))?;
-        self.inner.code(hash)
-    }
-
-    fn block_hash(&mut self, number: u64) -> Result<B256, SourceError> {
-        self.read(Location::BlockHash(number))?;
-        self.inner.block_hash(number)
     }
 }
 

@@ -1,8 +1,6 @@
 //! A source with random delays.
 
-use alloy_primitives::{Address, B256, U256};
-use braid_core::{SourceError, StateReader, StateSource};
-use revm::{bytecode::Bytecode, state::AccountInfo};
+use braid_core::{SourceError, StateReader, StateSource, source::HookedReader};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -22,49 +20,25 @@ impl<'a> Jittery<'a> {
     }
 }
 
-struct JitteryReader<'a> {
-    inner: Box<dyn StateReader + 'a>,
-    source: &'a Jittery<'a>,
-}
-
 impl StateSource for Jittery<'_> {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
-        Ok(Box::new(JitteryReader { inner: self.inner.reader()?, source: self }))
+        Ok(Box::new(HookedReader::new(self.inner.reader()?, |_| {
+            self.delay();
+            Ok(())
+        })))
     }
 }
 
-impl JitteryReader<'_> {
+impl Jittery<'_> {
     fn delay(&self) {
         let step = 0x9e37_79b9_7f4a_7c15;
-        let mut x = self.source.state.fetch_add(step, Ordering::Relaxed);
+        let mut x = self.state.fetch_add(step, Ordering::Relaxed);
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x ^= x >> 27;
-        if x.is_multiple_of(self.source.one_in) {
+        if x.is_multiple_of(self.one_in) {
             std::thread::sleep(Duration::from_micros(x >> 8 & 63));
         } else if x.is_multiple_of(9) {
             std::thread::yield_now();
         }
-    }
-}
-
-impl StateReader for JitteryReader<'_> {
-    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
-        self.delay();
-        self.inner.account(address)
-    }
-
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, SourceError> {
-        self.delay();
-        self.inner.storage(address, slot)
-    }
-
-    fn code(&mut self, hash: B256) -> Result<Bytecode, SourceError> {
-        self.delay();
-        self.inner.code(hash)
-    }
-
-    fn block_hash(&mut self, number: u64) -> Result<B256, SourceError> {
-        self.delay();
-        self.inner.block_hash(number)
     }
 }

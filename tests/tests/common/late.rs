@@ -1,8 +1,9 @@
 //! Sources that make a chosen transaction late, or a chosen place unreadable.
 
-use alloy_primitives::{Address, B256, U256};
-use braid_core::{SourceError, StateReader, StateSource, source::Location};
-use revm::{bytecode::Bytecode, state::AccountInfo};
+use braid_core::{
+    SourceError, StateReader, StateSource,
+    source::{HookedReader, Location},
+};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -55,35 +56,8 @@ impl<'a> Troubled<'a> {
     }
 }
 
-struct TroubledReader<'a> {
-    inner: Box<dyn StateReader + 'a>,
-    source: &'a Troubled<'a>,
-}
-
 impl StateSource for Troubled<'_> {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
-        Ok(Box::new(TroubledReader { inner: self.inner.reader()?, source: self }))
-    }
-}
-
-impl StateReader for TroubledReader<'_> {
-    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
-        self.source.pass(Location::Account(address))?;
-        self.inner.account(address)
-    }
-
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, SourceError> {
-        self.source.pass(Location::Storage(address, slot))?;
-        self.inner.storage(address, slot)
-    }
-
-    fn code(&mut self, hash: B256) -> Result<Bytecode, SourceError> {
-        self.source.pass(Location::Code(hash))?;
-        self.inner.code(hash)
-    }
-
-    fn block_hash(&mut self, number: u64) -> Result<B256, SourceError> {
-        self.source.pass(Location::BlockHash(number))?;
-        self.inner.block_hash(number)
+        Ok(Box::new(HookedReader::new(self.inner.reader()?, |location| self.pass(location))))
     }
 }

@@ -3,9 +3,7 @@
 //! Role: stand between the recorded state and the executors, all of them alike, so that
 //! `--read-latency` shows what a slow state does to each. Reads of several threads overlap.
 
-use alloy_primitives::{Address, B256, U256};
-use braid_core::{SourceError, StateReader, StateSource};
-use revm::{bytecode::Bytecode, state::AccountInfo};
+use braid_core::{SourceError, StateReader, StateSource, source::HookedReader};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -48,37 +46,13 @@ impl StateSource for Slow<'_> {
         if self.latency.is_zero() {
             return Ok(inner);
         }
-        Ok(Box::new(SlowReader { inner, source: self }))
+        Ok(Box::new(HookedReader::new(inner, |_| {
+            self.wait();
+            Ok(())
+        })))
     }
 
     fn is_slow(&self) -> bool {
         !self.latency.is_zero() || self.inner.is_slow()
-    }
-}
-
-struct SlowReader<'a> {
-    inner: Box<dyn StateReader + 'a>,
-    source: &'a Slow<'a>,
-}
-
-impl StateReader for SlowReader<'_> {
-    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
-        self.source.wait();
-        self.inner.account(address)
-    }
-
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, SourceError> {
-        self.source.wait();
-        self.inner.storage(address, slot)
-    }
-
-    fn code(&mut self, hash: B256) -> Result<Bytecode, SourceError> {
-        self.source.wait();
-        self.inner.code(hash)
-    }
-
-    fn block_hash(&mut self, number: u64) -> Result<B256, SourceError> {
-        self.source.wait();
-        self.inner.block_hash(number)
     }
 }
