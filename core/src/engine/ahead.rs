@@ -12,7 +12,7 @@ use super::{
     Optimisations,
     commit::SPECULATIVE,
     limits::Limits,
-    record::Record,
+    record::{Record, WriteSet},
     schedule::{Claim, Schedule},
     tables::{Position, Stamp, Tables},
     view::{Lens, View},
@@ -177,12 +177,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         match self.speculate(worker, index) {
             Ok(record) => {
                 let stamp = Stamp::new(position(index), SPECULATIVE);
-                for write in &record.writes.accounts {
-                    self.input.tables.account(write.id).chain.publish(stamp, write.value);
-                }
-                for (id, value) in &record.writes.slots {
-                    self.input.tables.slot(*id).chain.publish(stamp, *value);
-                }
+                record.writes.publish(self.input.tables, stamp);
                 self.schedule.executed(index, record.result.tx_gas_used());
                 *self.records[index].lock() = Some(record);
             }
@@ -244,14 +239,8 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     }
 
     /// Takes a speculative run's published writes back.
-    pub(crate) fn withdraw(&self, index: usize, record: &Record) {
-        let stamp = Stamp::new(position(index), SPECULATIVE);
-        for write in &record.writes.accounts {
-            self.input.tables.account(write.id).chain.withdraw(stamp);
-        }
-        for (id, _) in &record.writes.slots {
-            self.input.tables.slot(*id).chain.withdraw(stamp);
-        }
+    pub(crate) fn withdraw(&self, index: usize, writes: &WriteSet) {
+        writes.withdraw(self.input.tables, Stamp::new(position(index), SPECULATIVE));
     }
 }
 

@@ -168,12 +168,7 @@ impl<'b> Committer<'b> {
     /// Commits a record of an execution on committed state; its versions were never published.
     pub(crate) fn commit_in_order(&mut self, index: usize, record: &mut Record) {
         let stamp = Stamp::new(position(index), IN_ORDER);
-        for write in record.writes.accounts.drain(..) {
-            self.tables.account(write.id).chain.commit(stamp, write.value);
-        }
-        for (id, value) in record.writes.slots.drain(..) {
-            self.tables.slot(id).chain.commit(stamp, value);
-        }
+        record.writes.commit(self.tables, stamp);
         self.finish(index, record);
     }
 

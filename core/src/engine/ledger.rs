@@ -98,13 +98,7 @@ impl DatabaseCommit for Ledger<'_, '_> {
         if let Err(ViewError::Source(error)) = drained {
             self.failure.borrow_mut().get_or_insert(error);
         }
-        let tables = self.view.tables;
-        for write in writes.accounts {
-            tables.account(write.id).chain.commit(stamp, write.value);
-        }
-        for (id, value) in writes.slots {
-            tables.slot(id).chain.commit(stamp, value);
-        }
+        writes.commit(self.view.tables, stamp);
         if self.sink.wants_state() {
             state.values_mut().for_each(|account| account.info.account_id = None);
             let step = if self.position == 0 { Step::PreBlock } else { Step::PostBlock };

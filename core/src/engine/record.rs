@@ -4,7 +4,7 @@
 //! by which revm's `State` commits them (`CacheState::apply_account_state`).
 
 use super::{
-    tables::AccountValue,
+    tables::{AccountValue, Stamp, Tables},
     view::{ReadSet, View, ViewError},
 };
 use alloy_primitives::{Address, Bytes, U256};
@@ -34,6 +34,30 @@ impl WriteSet {
     pub(crate) fn clear(&mut self) {
         self.accounts.clear();
         self.slots.clear();
+    }
+
+    /// Makes every write a pending version.
+    pub(crate) fn publish(&self, tables: &Tables, stamp: Stamp) {
+        for write in &self.accounts {
+            tables.account(write.id).chain.publish(stamp, write.value);
+        }
+        self.slots.iter().for_each(|(id, value)| tables.slot(*id).chain.publish(stamp, *value));
+    }
+
+    /// Takes the pending versions back.
+    pub(crate) fn withdraw(&self, tables: &Tables, stamp: Stamp) {
+        for write in &self.accounts {
+            tables.account(write.id).chain.withdraw(stamp);
+        }
+        self.slots.iter().for_each(|(id, _)| tables.slot(*id).chain.withdraw(stamp));
+    }
+
+    /// Makes every write the committed version. For the token holder.
+    pub(crate) fn commit(&self, tables: &Tables, stamp: Stamp) {
+        for write in &self.accounts {
+            tables.account(write.id).chain.commit(stamp, write.value);
+        }
+        self.slots.iter().for_each(|(id, value)| tables.slot(*id).chain.commit(stamp, *value));
     }
 }
 

@@ -154,7 +154,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
                             let read = committer.stale_read(&record);
                             self.ahead.watch.stale(self.ahead.input.tables, index, read);
                         }
-                        self.ahead.withdraw(index, &record);
+                        self.ahead.withdraw(index, &record.writes);
                         worker.recycle(record);
                         self.repeat(worker, committer, index);
                     }

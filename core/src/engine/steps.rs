@@ -15,7 +15,7 @@
 
 use super::{
     ahead::{Ahead, Counters, pause, position},
-    commit::{IN_ORDER, SPECULATIVE},
+    commit::IN_ORDER,
     record::{Record, WriteSet, write_account},
     schedule::BackOff,
     tables::Stamp,
@@ -124,21 +124,10 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
     }
 
     fn publish(&mut self) {
-        let tables = self.ahead.input.tables;
         let stamp = Stamp::new(position(self.head), IN_ORDER);
-        for write in &self.writes.accounts {
-            tables.account(write.id).chain.commit(stamp, write.value);
-        }
-        for (id, value) in &self.writes.slots {
-            tables.slot(*id).chain.commit(stamp, *value);
-        }
+        self.writes.commit(self.ahead.input.tables, stamp);
         // What the speculative run wrote and the host did not.
-        let stamp = Stamp::new(position(self.head), SPECULATIVE);
-        for write in self.published.accounts.drain(..) {
-            tables.account(write.id).chain.withdraw(stamp);
-        }
-        for (id, _) in self.published.slots.drain(..) {
-            tables.slot(id).chain.withdraw(stamp);
-        }
+        self.ahead.withdraw(self.head, &self.published);
+        self.published.clear();
     }
 }

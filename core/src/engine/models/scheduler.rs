@@ -85,6 +85,16 @@ pub(super) fn state() -> MemoryState {
     state
 }
 
+/// Any of the switches that the workers look at.
+pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
+    Optimisations {
+        commutative_balances: rng.gen_range(0..3) > 0,
+        long_first: rng.gen_range(0..2) == 0,
+        payment_runs: rng.gen_range(0..2) == 0,
+        chain_prediction: true,
+    }
+}
+
 /// One random block on one schedule.
 fn one_schedule() {
     let mut rng = thread_rng();
@@ -108,12 +118,7 @@ fn one_schedule() {
         limits: &limits,
         stop: &stop,
         forced: rng.gen_range(0..2) == 0,
-        optimisations: Optimisations {
-            commutative_balances: rng.gen_range(0..3) > 0,
-            long_first: rng.gen_range(0..2) == 0,
-            payment_runs: rng.gen_range(0..2) == 0,
-            chain_prediction: true,
-        },
+        optimisations: optimisations(&mut rng),
     };
     let mut pool = Pool::new(HELPERS);
     let outcome = Run::new(Scripted(scripts), input, committer, Unwatched).drive(&mut pool);

@@ -14,10 +14,10 @@ use super::{
         tables::{AccountValue, Tables},
         watch::Unwatched,
     },
-    scheduler::{block, explore, schedules, state},
-    scripted::{CONTRACT, Key, Memory, Script, Scripted, holder, log},
+    scheduler::{HELPERS, block, explore, memory, optimisations, schedules, state},
+    scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
 };
-use crate::{engine::Optimisations, pool::Pool, sync::atomic::AtomicBool};
+use crate::{pool::Pool, sync::atomic::AtomicBool};
 use alloy_primitives::U256;
 use revm::state::{Account, AccountInfo, EvmState, EvmStorageSlot, TransactionId};
 use shuttle::{
@@ -29,7 +29,7 @@ use shuttle::{
 fn fits(record: &Record, tables: &Tables, memory: &Memory) -> bool {
     let accounts = record.reads.accounts.iter().all(|read| {
         let address = tables.account(read.id).address();
-        let key = (0..super::scripted::HOLDERS).find(|of| holder(*of) == address);
+        let key = (0..HOLDERS).find(|of| holder(*of) == address);
         let balance = key.map_or(U256::ZERO, |of| U256::from(memory[&Key::Balance(of)]));
         let info = AccountInfo::default().with_nonce(1).with_balance(balance);
         fit_value(read, AccountValue::new(Some(&info))) != Fit::Stale
@@ -65,7 +65,7 @@ fn journal(memory: &Memory, written: &Memory) -> EvmState {
 
 /// The host's life: every transaction in order, with or without what the workers have for it.
 fn host(steps: &mut Steps<'_, Scripted>, tables: &Tables, scripts: &[Script], leaves: usize) {
-    let mut memory = super::scheduler::memory();
+    let mut memory = memory();
     for (index, script) in scripts.iter().enumerate().take(leaves) {
         assert_eq!(steps.head(), index);
         let record = if thread_rng().gen_range(0..5) > 0 { steps.take(index) } else { None };
@@ -99,15 +99,10 @@ fn one_schedule() {
         limits: &limits,
         stop: &stop,
         forced: true,
-        optimisations: Optimisations {
-            commutative_balances: rng.gen_range(0..3) > 0,
-            long_first: rng.gen_range(0..2) == 0,
-            payment_runs: rng.gen_range(0..2) == 0,
-            chain_prediction: true,
-        },
+        optimisations: optimisations(&mut rng),
     };
     let ahead = Ahead::new(Scripted(scripts.clone()), input, Unwatched);
-    let mut pool = Pool::new(super::scheduler::HELPERS);
+    let mut pool = Pool::new(HELPERS);
     pool.run_beside(&|worker| ahead.work(worker), || {
         host(&mut Steps::new(&ahead), &tables, &scripts, leaves);
         ahead.stop();
