@@ -9,7 +9,7 @@ use alloy_evm::{
 
 /// Gives alloy-evm's block executor the receipt type that reth uses.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct PlainReceipts;
+pub struct PlainReceipts;
 
 impl ReceiptBuilder for PlainReceipts {
     type Transaction = Transaction;

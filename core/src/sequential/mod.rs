@@ -4,6 +4,6 @@ mod bare;
 mod ledger;
 mod stock;
 
+pub use crate::receipts::PlainReceipts;
 pub use bare::{execute_bare, execute_bare_timed};
-pub use stock::execute_stock;
-pub(crate) use stock::execution_context;
+pub use stock::{execute_stock, execution_context};

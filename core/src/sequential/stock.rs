@@ -22,8 +22,9 @@ use revm::{
 };
 use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
-/// The context that alloy-evm's executor wants beside the EVM's environment.
-pub(crate) fn execution_context(block: &Block) -> EthBlockExecutionCtx<'_> {
+/// The context that alloy-evm's block executor wants beside the EVM's environment: for a host that
+/// runs that executor itself, with [`super::PlainReceipts`] and [`Chain::rules`].
+pub fn execution_context(block: &Block) -> EthBlockExecutionCtx<'_> {
     EthBlockExecutionCtx {
         parent_hash: block.header.parent_hash,
         parent_beacon_block_root: block.header.parent_beacon_block_root,

@@ -1,18 +1,16 @@
 //! A host that executes a block with alloy-evm's executor, one transaction after the other, and
 //! takes from a speculation what it can.
 
-use alloy_consensus::{Transaction as _, TxType};
+use alloy_consensus::Transaction as _;
 use alloy_evm::{
     Evm, EvmFactory,
     block::BlockExecutor,
-    eth::{
-        EthBlockExecutionCtx, EthBlockExecutor, EthEvmFactory, EthTxResult,
-        receipt_builder::{ReceiptBuilder, ReceiptBuilderCtx},
-    },
+    eth::{EthBlockExecutor, EthEvmFactory, EthTxResult},
 };
 use braid_core::{
-    Block, Outcome, Receipt, StateOutput, StateSource, Statistics, Transaction,
+    Outcome, StateOutput, StateSource, Statistics,
     engine::{Speculated, Speculation, Validation},
+    sequential::{PlainReceipts, execution_context},
     source::ReaderDatabase,
 };
 use braid_shadow::recorded::RecordedBlock;
@@ -21,7 +19,6 @@ use revm::{
     database::{State, states::bundle_state::BundleRetention},
     state::bal::Bal,
 };
-use std::borrow::Cow;
 
 /// The host's own database.
 pub type HostState<'a> = State<ReaderDatabase<'a>>;
@@ -57,34 +54,6 @@ impl Met {
                 None
             }
         }
-    }
-}
-
-struct Receipts;
-
-impl ReceiptBuilder for Receipts {
-    type Transaction = Transaction;
-    type Receipt = Receipt;
-
-    fn build_receipt<E: Evm>(&self, ctx: ReceiptBuilderCtx<'_, TxType, E>) -> Receipt {
-        Receipt {
-            tx_type: ctx.tx_type,
-            success: ctx.result.is_success(),
-            cumulative_gas_used: ctx.cumulative_gas_used,
-            logs: ctx.result.into_logs(),
-        }
-    }
-}
-
-fn context(block: &Block) -> EthBlockExecutionCtx<'_> {
-    EthBlockExecutionCtx {
-        parent_hash: block.header.parent_hash,
-        parent_beacon_block_root: block.header.parent_beacon_block_root,
-        ommers: &block.ommers,
-        withdrawals: block.withdrawals.as_ref().map(|list| Cow::Borrowed(list.as_slice())),
-        extra_data: block.header.extra_data.clone(),
-        tx_count_hint: Some(block.transactions.len()),
-        slot_number: block.header.slot_number,
     }
 }
 
@@ -126,7 +95,7 @@ pub fn execute(
         builder.build()
     };
     let evm = EthEvmFactory::default().create_evm(&mut state, rules.evm_env(&block.header));
-    let mut executor = EthBlockExecutor::new(evm, context(block), &rules, Receipts);
+    let mut executor = EthBlockExecutor::new(evm, execution_context(block), &rules, PlainReceipts);
     executor.apply_pre_execution_changes().expect("system calls");
     let mut met = Met::default();
     for (index, tx) in block.transactions.iter().enumerate() {
