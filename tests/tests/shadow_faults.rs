@@ -259,3 +259,28 @@ fn random_reorganisations_lose_no_block() {
     }
     assert_eq!(watched.shadow.counters().done(), submitted);
 }
+
+/// A feed and a watcher on threads of their own: what the watcher has seen submitted is counted
+/// when nothing is left to do, also what was displaced or withdrawn that very moment.
+#[test]
+fn idle_means_that_everything_submitted_is_counted() {
+    let watched = Watched::start(Settings { max_lag: 1, ..patient() });
+    let hash = B256::with_last_byte;
+    let job = |number: u8| {
+        let refuse = || Err(Skip::new(Reason::Feed, "nothing there"));
+        Job::new(number.into(), hash(number), refuse)
+    };
+    for round in 1..=1_000 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..4).for_each(|number| watched.shadow.submit(job(number)));
+                watched.shadow.withdraw(&[hash(3)]);
+            });
+            while watched.shadow.counters().submitted < 4 * round {
+                std::thread::yield_now();
+            }
+            assert!(watched.shadow.wait_idle(PATIENCE));
+            assert_eq!(watched.shadow.counters().done(), 4 * round, "round {round}");
+        });
+    }
+}

@@ -14,13 +14,13 @@ use crate::{
 };
 use alloy_primitives::B256;
 use braid_core::engine::CancelToken;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// After how many deadlines a block that has not ended is called stalled: its execution gives up
@@ -32,6 +32,8 @@ struct Shared {
     settings: Settings,
     queue: Queue,
     counters: Mutex<Counters>,
+    /// Told with each event that is counted.
+    counted: Condvar,
     cancel: CancelToken,
 }
 
@@ -59,6 +61,7 @@ impl Shadow {
             queue: Queue::new(settings.max_lag),
             settings,
             counters: Mutex::default(),
+            counted: Condvar::new(),
             cancel: CancelToken::default(),
         });
         let worker = {
@@ -109,7 +112,18 @@ impl Shadow {
 
     /// Waits until every submitted block is dealt with, at most this long; whether it is so.
     pub fn wait_idle(&self, at_most: Duration) -> bool {
-        self.shared.queue.wait_idle(at_most)
+        let deadline = Instant::now() + at_most;
+        if !self.shared.queue.wait_idle(at_most) {
+            return false;
+        }
+        // A job that was displaced or withdrawn has left the queue before it is counted.
+        let mut counters = self.shared.counters.lock();
+        while counters.done() < counters.submitted {
+            if self.shared.counted.wait_until(&mut counters, deadline).timed_out() {
+                return counters.done() >= counters.submitted;
+            }
+        }
+        true
     }
 
     /// Takes no more blocks, skips those that wait, cancels the one at hand and joins the worker.
@@ -171,6 +185,7 @@ impl Shared {
     /// Counts an event, then tells the listener.
     fn tell(&self, event: &Event) {
         self.counters.lock().count(event);
+        self.counted.notify_all();
         metrics::observe(event, self.queue.load().0);
         if let Some(listener) = &self.settings.listener
             && catch_unwind(AssertUnwindSafe(|| listener(event))).is_err()
