@@ -162,7 +162,9 @@ fn merge(config: &Map<String, Value>) -> Result<Option<ForkCondition>, ChainErro
         ChainError::Malformed { key: "terminalTotalDifficulty".into(), expected: "a number" }
     })?;
     let activation_block_number = if total_difficulty.is_zero() { 0 } else { u64::MAX };
-    Ok(Some(ForkCondition::TTD { activation_block_number, fork_block: None, total_difficulty }))
+    // Names the block that nodes tell each other in their fork id; no rule depends on it.
+    let fork_block = number(config, "mergeNetsplitBlock")?;
+    Ok(Some(ForkCondition::TTD { activation_block_number, fork_block, total_difficulty }))
 }
 
 /// A fork's own entry in `blobSchedule`, else the published parameters of that fork.
@@ -186,9 +188,16 @@ fn blob_params(config: &Map<String, Value>, name: &str) -> Result<Option<BlobPar
     let field = |key: &str| {
         number(entry, key)?.ok_or_else(|| ChainError::Missing(format!("blobSchedule.{name}.{key}")))
     };
+    let max_blob_count = field("max")?;
+    // A transaction has a limit of its own only from Osaka on (EIP-7594).
+    let max_blobs_per_tx = match name {
+        "cancun" | "prague" => max_blob_count,
+        _ => base.max_blobs_per_tx,
+    };
     Ok(Some(BlobParams {
         target_blob_count: field("target")?,
-        max_blob_count: field("max")?,
+        max_blob_count,
+        max_blobs_per_tx,
         update_fraction: u128::from(field("baseFeeUpdateFraction")?),
         ..base
     }))
@@ -216,6 +225,19 @@ mod tests {
     fn parsed(forks: &str) -> Result<Chain, ChainError> {
         let text = format!("{{\"chainId\": 1, {forks}}}");
         parse(&serde_json::from_str(&text).unwrap())
+    }
+
+    #[test]
+    fn a_transaction_may_fill_a_block_with_blobs_until_osaka() {
+        let entry = r#"{"target": 14, "max": 21, "baseFeeUpdateFraction": 11684671}"#;
+        let schedule = ["cancun", "prague", "osaka"].map(|fork| format!("\"{fork}\": {entry}"));
+        let times = r#""cancunTime": 1, "pragueTime": 2, "osakaTime": 3"#;
+        let chain = parsed(&format!("{times}, \"blobSchedule\": {{{}}}", schedule.join(",")));
+        let chain = chain.unwrap();
+        for (time, most) in [(1, 21), (2, 21), (3, 6)] {
+            let params = chain.blob_params(time).unwrap();
+            assert_eq!((params.max_blob_count, params.max_blobs_per_tx), (21, most), "{time}");
+        }
     }
 
     #[test]
