@@ -20,11 +20,14 @@ const TAG: &str = "refs/tags/v2.5.1";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The long form's sizes, as the tests' environment names them.
-const LONG: [(&str, &str); 4] = [
+const LONG: [(&str, &str); 7] = [
     ("BRAID_NODE_TRANSACTIONS", "20000"),
     ("BRAID_NODE_BLOCKS", "500"),
     ("BRAID_NODE_SEQUENCES", "1000"),
     ("BRAID_NODE_KILLS", "50"),
+    ("BRAID_NODE_BACKFILL", "200"),
+    ("BRAID_NODE_RPC_BLOCKS", "200"),
+    ("BRAID_NODE_RECORDS", "50"),
 ];
 
 /// Formatting always; the tests where reth can be had; with `long` the lints too, and every test at
@@ -42,24 +45,42 @@ pub(crate) fn test(root: &Path, long: bool) -> bool {
         build_flags(&mut lints, root).args(["--all-targets", "--", "-D", "warnings"]);
         part.step("lints", run(&mut lints));
     }
+    let command = part.step("the command line", run(&mut command_line(root)));
     let mut tests = cargo(root, "test");
     build_flags(&mut tests, root);
+    if command {
+        tests.env("BRAID_CLI", crate::native::target(root).join("release/braid"));
+    }
     if long {
-        tests.envs(LONG);
+        // Each node of the long form has the machine to itself.
+        tests.envs(LONG).args(["--", "--test-threads", "1"]);
     }
     part.step("tests", run(&mut tests));
     part.passed()
 }
 
-/// What the shadow costs the node's block import, by a release build: prints the figures.
+/// Builds the `braid` binary, which the tests run beside the node.
+fn command_line(root: &Path) -> Command {
+    let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.current_dir(root).args(["build", "--release", "--locked", "-p", "braid-cli"]);
+    build.arg("--target-dir").arg(crate::native::target(root));
+    build
+}
+
+/// What the shadow costs the node's block import, and what it needs of memory, by a release build:
+/// prints the figures.
 pub(crate) fn bench(root: &Path) -> bool {
     if let Err(reason) = resolves(root) {
         println!("== node: bench: SKIPPED: {reason}");
         return true;
     }
+    if !run(&mut command_line(root)) {
+        return false;
+    }
     let mut bench = cargo(root, "test");
     build_flags(&mut bench, root).args(["--release", "--test", "outside", "--"]);
-    run(bench.args(["--ignored", "--nocapture"]))
+    bench.env("BRAID_CLI", crate::native::target(root).join("release/braid"));
+    run(bench.args(["--ignored", "--nocapture", "--test-threads", "1"]))
 }
 
 fn cargo(root: &Path, command: &str) -> Command {

@@ -6,12 +6,12 @@
 use crate::{
     exit::{EXIT_CODES, Exit},
     replay::report::line,
-    rpc::{Client, RpcArgs, RpcError, chain, fetch::Method},
+    rpc::{Client, RpcError, chain},
 };
 use braid_shadow::Settings;
 use clap::Args;
 use serde_json::{Value, json};
-use std::{fs, path::Path, path::PathBuf, thread};
+use std::{fs, path::Path, path::PathBuf, thread, time::Duration};
 
 /// reth warns above so many files of an ExEx's write-ahead log: finished heights do not come in.
 const MANY_FILES: usize = 128;
@@ -91,14 +91,8 @@ impl Finding {
 pub fn run(args: &DoctorArgs) -> Exit {
     let mut findings = machine();
     if let Some(url) = &args.rpc_url {
-        let rpc = RpcArgs {
-            rpc_url: url.clone(),
-            genesis: args.genesis.clone(),
-            state: Method::Auto,
-            timeout: args.timeout,
-            retries: 1,
-        };
-        findings.extend(client(&rpc.client(), args.genesis.as_deref()));
+        let rpc = Client::new(url, Duration::from_secs(args.timeout), 1);
+        findings.extend(client(&rpc, args.genesis.as_deref()));
     }
     if let Some(datadir) = &args.datadir {
         findings.push(exex_files(datadir));

@@ -10,7 +10,7 @@
 use crate::{
     exit::{EXIT_CODES, Exit},
     replay::report::line,
-    rpc::{Fetcher, RpcArgs, RpcError, chain, fetch::Listed},
+    rpc::{Fetcher, RpcArgs, RpcError, RpcOptions, chain, fetch::Listed},
 };
 use braid_core::{Engine, Options, Outcome, OutputKind, StateChanges, sequential::execute_stock};
 use braid_shadow::{
@@ -77,25 +77,16 @@ pub struct RecordArgs {
 
 /// Runs the command. Every block that could not be recorded is reported; the others are.
 pub fn run(args: &RecordArgs) -> Exit {
-    let client = args.rpc.client();
-    let complain = |error: &dyn std::fmt::Display| {
-        eprintln!("{error}");
-        Exit::Unreadable
+    let fetcher = match fetcher(&args.rpc.rpc_url, &args.rpc.options) {
+        Ok(fetcher) => fetcher,
+        Err(error) => return complain(&error),
     };
-    let rules = match chain::rules(&client, args.rpc.genesis.as_deref()) {
-        Ok(rules) => rules,
-        Err(error) => return complain(&format!("{}: {error}", client.url())),
-    };
-    let fetcher = Fetcher::new(client, rules, args.rpc.state, Duration::ZERO);
     if let Err(error) = fs::create_dir_all(&args.out) {
         return complain(&format!("{}: {error}", args.out.display()));
     }
-    let blocks = match &args.block {
-        Blocks::Range(range) => range.clone(),
-        Blocks::Latest => match fetcher.head() {
-            Ok(head) => head.number..=head.number,
-            Err(error) => return complain(&error),
-        },
+    let blocks = match numbers(&fetcher, &args.block) {
+        Ok(blocks) => blocks,
+        Err(error) => return complain(&error),
     };
     let engine = Engine::new(Options { forced: true, ..Options::default() });
     let mut exit = Exit::Fine;
@@ -105,16 +96,54 @@ pub fn run(args: &RecordArgs) -> Exit {
                 Ok(path) => report(args.json, &block, check, &path.display().to_string()),
                 Err(error) => exit = exit.max(complain(&error)),
             },
-            Err(Refusal { mismatch, reason }) => {
+            Err(refusal) => {
+                let reason = &refusal.reason;
                 if args.json {
                     line(json!({ "block": number, "error": reason }));
                 }
                 eprintln!("block {number} is not recorded: {reason}");
-                exit = exit.max(if mismatch { Exit::Mismatch } else { Exit::Unreadable });
+                exit = exit.max(refusal.exit());
             }
         }
     }
     exit
+}
+
+fn complain(error: &dyn std::fmt::Display) -> Exit {
+    eprintln!("{error}");
+    Exit::Unreadable
+}
+
+/// What fetches blocks from this client, by the rules of its chain.
+fn fetcher(url: &str, options: &RpcOptions) -> Result<Fetcher, String> {
+    let client = options.client(url);
+    match chain::rules(&client, options.genesis.as_deref()) {
+        Ok(rules) => Ok(Fetcher::new(client, rules, options.state, Duration::ZERO)),
+        Err(error) => Err(format!("{}: {error}", client.url())),
+    }
+}
+
+fn numbers(fetcher: &Fetcher, blocks: &Blocks) -> Result<RangeInclusive<u64>, RpcError> {
+    match blocks {
+        Blocks::Range(range) => Ok(range.clone()),
+        Blocks::Latest => fetcher.head().map(|head| head.number..=head.number),
+    }
+}
+
+/// Fetches the first of these blocks, whose record replays. What goes wrong is reported; the error
+/// is the exit code.
+pub(crate) fn fetch(
+    url: &str,
+    options: &RpcOptions,
+    blocks: &Blocks,
+) -> Result<RecordedBlock, Exit> {
+    let fetcher = fetcher(url, options).map_err(|error| complain(&error))?;
+    let number = *numbers(&fetcher, blocks).map_err(|error| complain(&error))?.start();
+    let engine = Engine::new(Options { forced: true, ..Options::default() });
+    record(&fetcher, &engine, number).map(|(record, _)| record).map_err(|refusal| {
+        eprintln!("block {number} cannot be explained: {}", refusal.reason);
+        refusal.exit()
+    })
 }
 
 fn report(json: bool, record: &RecordedBlock, check: StateCheck, path: &str) {
@@ -160,6 +189,10 @@ impl Refusal {
 
     fn mismatch(reason: impl std::fmt::Display) -> Self {
         Self { mismatch: true, reason: reason.to_string() }
+    }
+
+    fn exit(&self) -> Exit {
+        if self.mismatch { Exit::Mismatch } else { Exit::Unreadable }
     }
 }
 

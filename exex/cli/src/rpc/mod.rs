@@ -26,6 +26,15 @@ pub struct RpcArgs {
     /// The client's HTTP endpoint.
     #[arg(long, env = "ETH_RPC_URL", value_name = "URL")]
     pub rpc_url: String,
+    /// How to talk to it.
+    #[command(flatten)]
+    pub options: RpcOptions,
+}
+
+/// How to talk to a client.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Client")]
+pub struct RpcOptions {
     /// A geth genesis file (or its `config` alone) with the chain's rules, where braid does not
     /// know the chain and the client does not tell.
     #[arg(long, value_name = "FILE")]
@@ -47,6 +56,13 @@ pub struct RpcArgs {
 impl RpcArgs {
     /// A client by these arguments.
     pub fn client(&self) -> Client {
-        Client::new(&self.rpc_url, Duration::from_secs(self.timeout), self.retries)
+        self.options.client(&self.rpc_url)
+    }
+}
+
+impl RpcOptions {
+    /// The client at this endpoint, by these options.
+    pub fn client(&self, url: &str) -> Client {
+        Client::new(url, Duration::from_secs(self.timeout), self.retries)
     }
 }

@@ -118,11 +118,11 @@ fn start(args: &ShadowArgs) -> Result<Exit, String> {
         builder.install().map_err(|error| format!("--metrics {address}: {error}"))?;
     }
     let client = args.rpc.client();
-    let rules = chain::rules(&client, args.rpc.genesis.as_deref())
+    let rules = chain::rules(&client, args.rpc.options.genesis.as_deref())
         .map_err(|error| format!("{}: {error}", client.url()))?;
     // A restarting client is waited for while the block at hand has time left.
     let patience = Duration::from_secs(args.deadline) / 2;
-    let fetcher = Arc::new(Fetcher::new(client, rules, args.rpc.state, patience));
+    let fetcher = Arc::new(Fetcher::new(client, rules, args.rpc.options.state, patience));
     let stop = Arc::new(AtomicBool::new(false));
     let handler = {
         let stop = stop.clone();

@@ -187,3 +187,47 @@ fn metrics_are_served_on_loopback() {
     child.wait().unwrap();
     assert!(page.is_some(), "{wanted} was never served");
 }
+
+#[test]
+fn explain_takes_a_block_of_a_client_as_it_takes_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let mock = Mock::start(world(2, 11));
+    let number = (mock.world().first() + 1).to_string();
+    let explain = |more: &[&str]| {
+        let args = ["explain", "--json", "--rounds", "1", "--threads", "2"];
+        braid(&args).args(more).output().unwrap()
+    };
+    let json = |more: &[&str]| -> Value {
+        let output = explain(more);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let url = mock.url();
+    let fetched = json(&["--rpc-url", &url, "--block", &number]);
+    let latest = json(&["--rpc-url", &url, "--block", "latest"]);
+    let out = folder.path().display().to_string();
+    let record = braid(&["record", "--rpc-url", &url, "--block", &number, "--out", &out]).output();
+    assert_eq!(record.unwrap().status.code(), Some(0));
+    let file = format!("{out}/{number}.json.zst");
+    let recorded = json(&[&file]);
+    for key in ["block", "txs", "gas", "key_overlap", "hot_slots", "hot_contracts"] {
+        assert!(!recorded[key].is_null(), "{key}: {recorded}");
+        assert_eq!(fetched[key], recorded[key], "{key}");
+        assert_eq!(latest[key], recorded[key], "{key}");
+    }
+
+    for (wrong, part) in [
+        (&[][..], "--block"),
+        (&["--block", "1"], "--rpc-url"),
+        (&["--rpc-url", &url, "--block", "1..2"], "one block at a time"),
+        (&[&file, "--rpc-url", &url, "--block", "1"], "cannot be used with"),
+    ] {
+        let output = explain(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(part), "{wrong:?}: {said}");
+    }
+    let output = explain(&["--rpc-url", &url, "--block", "999999"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("999999"), "{output:?}");
+}

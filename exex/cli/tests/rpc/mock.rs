@@ -45,6 +45,8 @@ pub struct World {
     pub faults: HashMap<&'static str, VecDeque<Fault>>,
     /// How often it was asked for its newest block.
     pub asked_for_head: u64,
+    /// How often it gave the receipts of a block, which are asked for last.
+    pub gave_receipts: u64,
     /// Changes a result.
     pub alter: fn(&str, &mut Value),
 }
@@ -63,6 +65,7 @@ impl World {
             without: Vec::new(),
             faults: HashMap::new(),
             asked_for_head: 0,
+            gave_receipts: 0,
             alter: |_, _| {},
         }
     }
@@ -367,7 +370,10 @@ fn reply(world: &mut World, call: &Value) -> Result<Value, Fault> {
         }
         Some(fault) => return Err(fault),
         None => match world.answer(method, &call["params"]) {
-            Some(result) => answer["result"] = result,
+            Some(result) => {
+                world.gave_receipts += u64::from(method == "eth_getBlockReceipts");
+                answer["result"] = result;
+            }
             None => answer["error"] = json!({ "code": -32_601, "message": "Method not found" }),
         },
     }

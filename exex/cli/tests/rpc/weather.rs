@@ -269,6 +269,9 @@ fn a_client_that_stays_away_is_given_up() {
     let mut command = shadow(&mock.url(), first, 2, folder.path());
     command.args(["--give-up", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
+    while mock.world().gave_receipts == 0 {
+        thread::sleep(Duration::from_millis(10));
+    }
     wait_until_followed(&mock);
     drop(mock);
     let run = Run::wait(child);

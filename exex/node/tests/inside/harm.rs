@@ -2,8 +2,11 @@
 //! shadow's state panics, fails, hangs, or its results are wrong.
 
 use crate::shared::{PATIENCE, tape, wait_for};
-use alloy_primitives::{Address, B256, U256};
-use braid_core::{Engine, Options, SourceError, StateReader, StateSource, source::Location};
+use alloy_primitives::U256;
+use braid_core::{
+    Engine, Options, SourceError, StateReader, StateSource,
+    source::{HookedReader, Location},
+};
 use braid_reth::{Braid, Settings};
 use braid_shadow::{
     Counters, Reason, Reference, Reports, compare,
@@ -19,7 +22,6 @@ use reth_ethereum::{
     storage::BlockNumReader,
     tasks::Runtime,
 };
-use revm::{bytecode::Bytecode, state::AccountInfo};
 use std::{
     path::Path,
     sync::{
@@ -40,42 +42,8 @@ struct Faulty {
 
 impl StateSource for Faulty {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
-        let inner = self.inner.reader()?;
-        Ok(Box::new(FaultyReader { inner, reads: &self.reads, fault: &self.fault }))
-    }
-}
-
-struct FaultyReader<'a> {
-    inner: Box<dyn StateReader + 'a>,
-    reads: &'a AtomicU64,
-    fault: &'a Fault,
-}
-
-impl FaultyReader<'_> {
-    fn strike(&self) -> Result<(), SourceError> {
-        (self.fault)(self.reads.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-impl StateReader for FaultyReader<'_> {
-    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
-        self.strike()?;
-        self.inner.account(address)
-    }
-
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, SourceError> {
-        self.strike()?;
-        self.inner.storage(address, slot)
-    }
-
-    fn code(&mut self, hash: B256) -> Result<Bytecode, SourceError> {
-        self.strike()?;
-        self.inner.code(hash)
-    }
-
-    fn block_hash(&mut self, number: u64) -> Result<B256, SourceError> {
-        self.strike()?;
-        self.inner.block_hash(number)
+        let strike = |_| (self.fault)(self.reads.fetch_add(1, Ordering::Relaxed));
+        Ok(Box::new(HookedReader::new(self.inner.reader()?, strike)))
     }
 }
 

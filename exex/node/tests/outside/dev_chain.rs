@@ -2,7 +2,7 @@
 //! executed again and equal; then SIGTERM, then `kill -9` at random instants.
 //!
 //! The short form runs in continuous integration where reth can be had. Full size:
-//! `BRAID_NODE_TRANSACTIONS=20000 BRAID_NODE_BLOCKS=500 BRAID_NODE_KILLS=50`.
+//! `BRAID_NODE_TRANSACTIONS=20000 BRAID_NODE_BLOCKS=500 BRAID_NODE_KILLS=50 BRAID_NODE_BACKFILL=200`.
 
 use crate::{
     load::Load,
@@ -104,6 +104,30 @@ fn the_node_starts_again_after_kills_at_random_instants() {
     assert_eq!(counter(&status, "mismatched"), 0, "{status}");
     assert!(counter(&status, "matched") > 0, "{status}");
     println!("{kills} kills, {matched} blocks matched between them");
+    assert!(node.terminate().success());
+}
+
+#[test]
+fn blocks_from_before_the_shadow_are_backfilled() {
+    let blocks = amount("BRAID_NODE_BACKFILL", 20);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut load = Load::new(30, 12);
+    let genesis = load.genesis.clone();
+    let node = Node::start(folder.path(), &genesis, &["--dev.block-time", "200ms", "--braid.off"]);
+    while node.height() < blocks {
+        load.send(&node);
+        load.settle(&node);
+    }
+    let before = node.height();
+    assert!(node.terminate().success());
+    let more = ["--dev.block-time", "1s", "--braid.backfill-from", "1"];
+    let node = Node::start(folder.path(), &genesis, &more);
+    let status = caught_up(&node, before);
+    println!("{status}");
+    assert!(counter(&status, "committed") >= before, "{status}");
+    assert_eq!(counter(&status, "mismatched"), 0, "{status}");
+    assert_eq!(counter(&status, "matched"), counter(&status, "committed"), "{status}");
+    assert!(counter(&status, "transactions") >= blocks, "the blocks are not empty: {status}");
     assert!(node.terminate().success());
 }
 

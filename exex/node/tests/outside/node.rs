@@ -13,9 +13,14 @@ use std::{
 };
 
 /// A port of the loopback interface that nobody listens on.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
+}
+
+/// Where a node answers, as long as it is not told to do so elsewhere.
+pub(crate) fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
 }
 
 /// A running node. Dropping it kills it.
@@ -29,7 +34,12 @@ pub(crate) struct Node {
 impl Node {
     /// Starts the node in `folder`, which keeps its data, and waits until it answers.
     pub(crate) fn start(folder: &Path, genesis: &Value, more: &[&str]) -> Self {
-        let mut node = Self::spawn(folder, genesis, more);
+        Self::start_at(folder, genesis, free_port(), more)
+    }
+
+    /// As [`Self::start`], at a port that is known to others.
+    pub(crate) fn start_at(folder: &Path, genesis: &Value, http: u16, more: &[&str]) -> Self {
+        let mut node = Self::spawn(folder, genesis, http, more);
         wait_for("the node's first answer", || {
             let ended = node.child.try_wait().expect("the process is ours");
             assert!(ended.is_none(), "the node ended: {ended:?}\n{}", node.last_lines());
@@ -38,18 +48,17 @@ impl Node {
         node
     }
 
-    /// As [`Self::start`], without waiting.
-    pub(crate) fn spawn(folder: &Path, genesis: &Value, more: &[&str]) -> Self {
+    fn spawn(folder: &Path, genesis: &Value, http: u16, more: &[&str]) -> Self {
         let file = folder.join("genesis.json");
         fs::write(&file, genesis.to_string()).expect("a writable folder");
         let log = folder.join("node.log");
         let out = File::options().create(true).append(true).open(&log).expect("a writable folder");
         let reports = folder.join("reports");
-        let [http, auth, peers] = [free_port(), free_port(), free_port()];
+        let [auth, peers] = [free_port(), free_port()];
         let mut command = Command::new(env!("CARGO_BIN_EXE_braid-reth"));
         command
             .args(["node", "--dev", "--ipcdisable", "--disable-discovery", "--no-persist-peers"])
-            .args(["--http", "--http.addr", "127.0.0.1", "--http.api", "eth,net,web3,txpool"])
+            .args(["--http", "--http.addr", "127.0.0.1", "--http.api", "eth,net,web3,txpool,debug"])
             .args(["--authrpc.addr", "127.0.0.1", "--addr", "127.0.0.1", "--color", "never"])
             .args(["--txpool.max-account-slots", "4096", "--txpool.pending-max-count", "100000"])
             .args(["--txpool.queued-max-count", "100000", "--rpc.max-request-size", "100"])
@@ -137,7 +146,7 @@ impl Rpc {
             .no_proxy()
             .build()
             .expect("a client");
-        Self { client, url: format!("http://127.0.0.1:{port}") }
+        Self { client, url: url(port) }
     }
 
     fn post(&self, body: &Value) -> Result<Value, String> {
