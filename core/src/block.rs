@@ -68,29 +68,30 @@ pub enum BlockError {
     },
 }
 
+/// Decodes a block from its RLP; recovers nothing.
+///
+/// # Errors
+/// [`BlockError::Rlp`] or [`BlockError::TrailingBytes`].
+pub fn decode_signed(mut rlp: &[u8]) -> Result<SignedBlock, BlockError> {
+    let block = SignedBlock::decode(&mut rlp)?;
+    if rlp.is_empty() { Ok(block) } else { Err(BlockError::TrailingBytes(rlp.len())) }
+}
+
 impl Block {
     /// Decodes a block from its RLP and recovers its senders, by the rules from Homestead on.
     ///
     /// # Errors
     /// [`BlockError`] where the bytes are no block, or a signature is bad.
-    pub fn decode(mut rlp: &[u8]) -> Result<Self, BlockError> {
-        let block = SignedBlock::decode(&mut rlp)?;
-        if !rlp.is_empty() {
-            return Err(BlockError::TrailingBytes(rlp.len()));
-        }
-        Self::recover(block)
+    pub fn decode(rlp: &[u8]) -> Result<Self, BlockError> {
+        Self::recover(decode_signed(rlp)?)
     }
 
     /// As [`Self::decode`], by the signature rules of `chain`.
     ///
     /// # Errors
     /// As for [`Self::decode`].
-    pub fn decode_for(chain: &Chain, mut rlp: &[u8]) -> Result<Self, BlockError> {
-        let block = SignedBlock::decode(&mut rlp)?;
-        if !rlp.is_empty() {
-            return Err(BlockError::TrailingBytes(rlp.len()));
-        }
-        Self::recover_for(chain, block)
+    pub fn decode_for(chain: &Chain, rlp: &[u8]) -> Result<Self, BlockError> {
+        Self::recover_for(chain, decode_signed(rlp)?)
     }
 
     /// Recovers every sender in parallel (25 to 35 microseconds of work each), by the rules from

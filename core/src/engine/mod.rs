@@ -52,8 +52,15 @@ pub use sink::{Commit, CommitHook, Step};
 pub use speculation::{Speculated, Speculation, Validation};
 
 use crate::{
-    Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource, pool::Pool,
-    sequential::execute_bare, sync::Mutex, tally::panic_message, trace::Trace,
+    Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource,
+    pool::Pool,
+    sequential::execute_bare,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    tally::panic_message,
+    trace::Trace,
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -225,6 +232,24 @@ impl Engine {
         let traced = outcome.map(|outcome| (outcome, recorder.finish(tables, nanos, inline)));
         tables.reset();
         traced
+    }
+
+    /// Calls `piece` with each number below `count`, on all of the engine's threads at once.
+    pub(crate) fn beside(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        let work = |_worker| {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return;
+                }
+                piece(number);
+            }
+        };
+        if count < 2 {
+            return work(0);
+        }
+        self.inner.lock().pool.run(&work);
     }
 
     fn runs_inline(&self, block: &Block, source: &dyn StateSource) -> bool {

@@ -113,6 +113,27 @@ fn a_read_latency_is_met_by_every_side_and_reads_are_counted() {
 }
 
 #[test]
+fn an_import_starts_from_the_block_s_bytes_and_compares_the_whole_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().to_str().unwrap();
+    let workload = ["--blocks", "2", "--transactions", "20", "--write", written];
+    let args = ["replay", "--json", "--rounds", "1", "--import"];
+    let output = braid(&[&args[..], &workload].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines(&output).last().unwrap()["matched"], 2);
+
+    let file = braid_shadow::recorded::files(folder.path()).unwrap().remove(0);
+    let mut record = RecordedBlock::read(&file).unwrap();
+    record.block.header.receipts_root = alloy_primitives::B256::repeat_byte(1);
+    let altered = tempfile::tempdir().unwrap();
+    let path = record.write(altered.path()).unwrap();
+    let imported = braid(&["replay", path.to_str().unwrap(), "--rounds", "1", "--import"]);
+    assert_eq!(imported.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&imported.stderr);
+    assert!(said.contains("rejected on every side: receiptsRoot"), "{said}");
+}
+
+#[test]
 fn a_wrong_header_exits_with_1_and_stops_unless_told_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 5_000_000, 1);

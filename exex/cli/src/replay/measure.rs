@@ -4,11 +4,14 @@
 //! fixed and interleaved, so that a slow phase of the machine hits all of them. Timed is the
 //! execution up to receipts, requests and changed state; roots and blooms are computed afterwards.
 
-use super::{input::Origin, latency::Slow};
+use super::{
+    input::Origin,
+    latency::Slow,
+    sides::{Execution, Sides},
+};
 use braid_core::{
-    Engine, ExecuteError, HostError, Outcome, SourceError, StateOutput,
-    sequential::{execute_bare, execute_stock},
-    source::Location,
+    Engine, ExecuteError, HostError, ImportError, Outcome, SourceError, StateOutput,
+    sequential::execute_bare, source::Location,
 };
 use braid_shadow::{
     compare,
@@ -75,21 +78,19 @@ impl BlockReport {
     }
 }
 
-type Execution = Result<Outcome, ExecuteError>;
-
-/// Measures and checks one block. Each read of the parent state takes `latency` at least.
+/// Measures and checks one block. Each read of the parent state takes `latency` at least; with
+/// `import` each side starts from the block's RLP and ends with roots and bloom compared.
 pub fn measure(
     engine: &Engine,
     record: &RecordedBlock,
     rounds: usize,
     latency: Duration,
+    import: bool,
 ) -> BlockReport {
-    let output = engine.options().output;
     let (chain, block) = (&record.chain, &record.block);
     let source = &Slow::new(record.state.source(), latency);
-    let stock = || execute_stock(chain, block, source, output);
-    let bare = || execute_bare(chain, block, source, output);
-    let parallel = || engine.execute(chain, block, source);
+    let sides = Sides::new(engine, record, source, import);
+    let (stock, bare, parallel) = (|| sides.stock(), || sides.bare(), || sides.parallel());
     let mut report = BlockReport {
         number: record.number(),
         txs: block.transactions.len(),
@@ -98,7 +99,7 @@ pub fn measure(
     };
     // The warm-up is also the oracle.
     let oracle = stock();
-    if let Err(ExecuteError::Host(HostError::Source(error))) = &oracle {
+    if let Err(ImportError::Execute(ExecuteError::Host(HostError::Source(error)))) = &oracle {
         report.unreadable = Some(incomplete(record, error));
         return report;
     }

@@ -3,13 +3,14 @@
 //! Role: get the blocks ([`mod@input`]), measure and compare each ([`mod@measure`]), check it
 //! against its header, report it ([`mod@report`]). Results go to standard output, progress to
 //! standard error. With `--only` one side runs alone ([`mod@only`]), so that its memory can be
-//! told.
+//! told. `sides` holds the ways of executing a block.
 
 pub mod input;
 pub mod latency;
 pub mod measure;
 pub mod only;
 pub mod report;
+mod sides;
 
 use crate::exit::{EXIT_CODES, Exit};
 use braid_core::{Engine, Optimisations, Options, OutputKind};
@@ -87,6 +88,10 @@ pub struct ReplayArgs {
         value_parser = clap::value_parser!(u64).range(..=1_000_000)
     )]
     pub read_latency: u64,
+    /// On every side the block starts as RLP and ends verified: senders are recovered, body,
+    /// receipts root and bloom compared with the header.
+    #[arg(long, conflicts_with = "only")]
+    pub import: bool,
     /// Runs one side alone, block after block, and reports the peak of the process's memory.
     #[arg(long, value_enum, value_name = "SIDE")]
     pub only: Option<Only>,
@@ -144,7 +149,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
     }
     let mut reports: Vec<BlockReport> = Vec::with_capacity(records.len());
     for (origin, record) in &records {
-        let report = measure(&engine, record, args.rounds as usize, latency);
+        let report = measure(&engine, record, args.rounds as usize, latency, args.import);
         progress.inc(record.block.header.gas_used);
         if let Some(reason) = &report.unreadable {
             let error = format!("{origin}: block {}: {reason}", report.number);
