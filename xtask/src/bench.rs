@@ -17,6 +17,12 @@ use std::{
 
 /// Below this throughput of two runs at once, over that of one, the machine is loud.
 const QUIET: f64 = 1.95;
+/// What, of which kind, and how many make a thousand million gas.
+const GIGAGAS: [(&str, &str, &str); 3] = [
+    ("payments", "transfers=1", "47000"),
+    ("ERC-20 transfers", "erc20=1", "19600"),
+    ("swaps", "swaps=1", "14700"),
+];
 const USAGE: &str = "usage: cargo xtask bench [OPTION...] [PATH...]
 
   --processes N    processes of each row (5)
@@ -90,10 +96,18 @@ impl Plan {
             let bundle = ["--threads", &many, "--output", "bundle"];
             rows.push(recorded(format!("{many} threads, bundle"), &bundle));
             rows.push(recorded("1 thread, forced".to_owned(), &["--threads", "1", "--forced"]));
+            let import = ["--threads", &many, "--import"];
+            rows.push(recorded(format!("{many} threads, from RLP to verified"), &import));
         }
         for (name, contention) in [("without contention", "0"), ("fully serial", "1")] {
             let args = ["--threads", &many, "--contention", contention].map(str::to_owned);
             rows.push(Row::new(format!("built-in workload, {name}"), args));
+        }
+        for (name, mix, transactions) in GIGAGAS {
+            let args = ["--threads", &many, "--contention", "0", "--blocks", "1"];
+            let what = ["--mix", mix, "--transactions", transactions];
+            let args = args.into_iter().chain(what).map(str::to_owned);
+            rows.push(Row::new(format!("a gigagas of {name} without contention"), args));
         }
         if self.ablation && !self.paths.is_empty() {
             for without in
@@ -310,7 +324,7 @@ mod tests {
         let plan = Plan::parse(&["--processes", "2", "--ablation", "blocks"]).unwrap();
         assert_eq!((plan.processes, plan.rounds), (2, 9));
         assert_eq!(plan.paths, ["blocks"]);
-        assert_eq!(plan.rows().len(), 10);
+        assert_eq!(plan.rows().len(), 14);
     }
 
     #[test]

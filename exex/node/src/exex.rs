@@ -237,13 +237,13 @@ where
         let Some(first) = blocks.keys().next() else { return };
         self.heights.revert(*first);
         let hashes: Vec<B256> = blocks.values().map(|block| block.hash()).collect();
+        if let Some(shadow) = self.braid.shadow() {
+            shadow.withdraw(&hashes);
+        }
         self.braid.tell(|progress| {
             progress.reverted += hashes.len() as u64;
             progress.head = first.saturating_sub(1);
         });
-        if let Some(shadow) = self.braid.shadow() {
-            shadow.withdraw(&hashes);
-        }
     }
 
     fn commit(&mut self, new: Arc<Blocks>) {
@@ -256,14 +256,15 @@ where
                 tracing::warn!(target: "braid", number, "blocks before it were not announced");
             }
         }
+        if let Some(shadow) = self.braid.shadow() {
+            shadow.submit_batch(self.jobs(new.clone()));
+        }
+        // After the hand-over: whoever has seen this count may wait for these blocks.
         self.braid.tell(|progress| {
             progress.gaps += gaps;
             progress.committed += new.blocks().len() as u64;
             progress.head = new.blocks().keys().next_back().copied().unwrap_or(progress.head);
         });
-        if let Some(shadow) = self.braid.shadow() {
-            shadow.submit_batch(self.jobs(new));
-        }
     }
 
     fn jobs(&self, new: Arc<Blocks>) -> Vec<Job> {

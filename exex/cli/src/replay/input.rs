@@ -25,7 +25,7 @@ pub struct WorkloadArgs {
         long,
         value_name = "N",
         conflicts_with = "paths",
-        value_parser = clap::value_parser!(u32).range(1..=10_000)
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
     )]
     pub transactions: Option<u32>,
     /// How much the transactions depend on each other: 0 not at all, 1 each on the one before
