@@ -126,7 +126,9 @@ impl Judge {
         })
     }
 
-    /// Both ways on one state, in alternating order, so that neither is always the warmer one.
+    /// Both ways on one state, each twice, in alternating order, so that neither is always the
+    /// warmer one. The lesser time counts: threads of a low priority are often interrupted, and that
+    /// only adds.
     fn time(&self, work: &Work, state: &MemoryState) -> Option<Speed> {
         let (chain, block) = (&work.chain, &work.block);
         let timed = |run: &dyn Fn() -> bool| {
@@ -135,15 +137,12 @@ impl Judge {
         };
         let stock = || execute_stock(chain, block, state, OutputKind::Flat).is_ok();
         let parallel = || self.engine.execute(chain, block, state).is_ok();
-        let turn = self.matched / self.settings.sample_every.max(1);
-        let (stock, parallel) = if turn.is_multiple_of(2) {
-            let stock = timed(&stock)?;
-            (stock, timed(&parallel)?)
-        } else {
-            let parallel = timed(&parallel)?;
-            (timed(&stock)?, parallel)
-        };
-        Some(Speed { stock, parallel })
+        let (stock_first, parallel_first) = (timed(&stock)?, timed(&parallel)?);
+        let (parallel_then, stock_then) = (timed(&parallel)?, timed(&stock)?);
+        Some(Speed {
+            stock: stock_first.min(stock_then),
+            parallel: parallel_first.min(parallel_then),
+        })
     }
 
     fn diverged(
