@@ -106,6 +106,9 @@ impl Engine {
         mut each: impl FnMut(usize, Outcome) -> ControlFlow<()>,
     ) -> Result<usize, RangeError> {
         let overlay = Overlay::new(source, blocks.iter().copied());
+        if blocks.is_empty() {
+            return Ok(0);
+        }
         if self.options.threads > 1 && self.options.optimisations.pipelining {
             return self.pipelined(chain, blocks, &overlay, limits, &mut each);
         }
