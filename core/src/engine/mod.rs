@@ -134,8 +134,8 @@ impl Default for Options {
     }
 }
 
-/// Executes blocks in parallel. Keeps its threads and its memory between blocks. One block at a
-/// time: concurrent callers take turns.
+/// Executes blocks in parallel. Keeps its threads and its memory between blocks. One block, or one
+/// range of blocks, at a time: concurrent callers take turns.
 pub struct Engine {
     options: Options,
     inner: Mutex<Inner>,

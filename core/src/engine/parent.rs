@@ -214,3 +214,172 @@ impl StateReader for LayerReader<'_> {
         self.below()?.block_hash(number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{ledger::Ledger, output, sink::Sink, tables::Shelf, view::View},
+        *,
+    };
+    use crate::{block::Block, source::MemoryState};
+    use revm::{
+        Database, DatabaseCommit,
+        bytecode::Bytecode,
+        state::{Account, EvmState, EvmStorageSlot, TransactionId},
+    };
+    use std::cell::RefCell;
+
+    const ACCOUNTS: u8 = 5;
+    const SLOTS: u64 = 4;
+
+    fn address(of: u8) -> Address {
+        Address::repeat_byte(of + 1)
+    }
+
+    /// Half of the accounts, some with code, with storage.
+    fn state() -> MemoryState {
+        let mut state = MemoryState::default();
+        for of in 0..ACCOUNTS.div_ceil(2) {
+            let info = AccountInfo::default().with_balance(U256::from(of)).with_nonce(1);
+            let code = Bytecode::new_raw(vec![of].into());
+            state.insert_account(address(of), if of == 0 { info } else { info.with_code(code) });
+            for slot in 0..SLOTS / 2 {
+                state.insert_storage(address(of), U256::from(slot), U256::from(7)).unwrap();
+            }
+        }
+        state
+    }
+
+    /// A small generator of random numbers (splitmix64).
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: u64) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (x ^ (x >> 27)) % limit
+        }
+    }
+
+    /// One random transaction's effect on one account.
+    fn step(ledger: &mut Ledger<'_, '_>, random: &mut Random) {
+        let at = address(random.below(ACCOUNTS.into()) as u8);
+        let before = ledger.basic(at).unwrap();
+        let mut account = match &before {
+            Some(info) => Account::from(info.clone()),
+            None => Account::new_not_existing(TransactionId::ZERO),
+        };
+        account.mark_touch();
+        match random.below(5) {
+            0 if before.is_some() => account.mark_selfdestruct(),
+            1 if before.is_none() => {
+                account.mark_created();
+                let code = Bytecode::new_raw(vec![9, random.below(3) as u8].into());
+                account.info = AccountInfo::default().with_nonce(1).with_code(code);
+            }
+            _ => account.info.balance += U256::from(random.below(3)),
+        }
+        if account.info.nonce > 0 && !account.is_selfdestructed() {
+            for _ in 0..random.below(3) {
+                let slot = U256::from(random.below(SLOTS));
+                let old = ledger.storage(at, slot).unwrap();
+                let new = U256::from(random.below(3));
+                let value = EvmStorageSlot::new_changed(old, new, TransactionId::ZERO);
+                account.storage.insert(slot, value);
+            }
+        }
+        ledger.commit(EvmState::from_iter([(at, account)]));
+    }
+
+    /// Everything that a reader says.
+    fn seen(
+        reader: &mut dyn StateReader,
+    ) -> Vec<(Option<AccountInfo>, Option<Bytecode>, Vec<U256>)> {
+        let look = |of| {
+            let info = reader.account(address(of)).unwrap();
+            let Some(info) = info else { return (None, None, Vec::new()) };
+            let code = (!info.is_empty_code_hash()).then(|| reader.code(info.code_hash).unwrap());
+            let slots =
+                (0..SLOTS).map(|slot| reader.storage(address(of), U256::from(slot)).unwrap());
+            let slots = slots.collect();
+            (Some(AccountInfo { code: None, ..info }), code, slots)
+        };
+        (0..ACCOUNTS).map(look).collect()
+    }
+
+    #[test]
+    fn a_layer_answers_as_the_state_with_the_output_applied() {
+        for seed in 0..300 {
+            let mut random = Random(seed);
+            let source = state();
+            let stop = AtomicBool::new(false);
+            let tables = Shelf::default().begin(&Block::default());
+            let mut view = View::new(tables.clone(), Parent::Source(&source), &stop);
+            let layer = Arc::new(Layer::new(tables.clone(), &source));
+            let mut reader = Parent::Block(layer.clone()).reader().unwrap();
+            for position in 1..random.below(10) as Position + 1 {
+                let (mut sink, failure) = (Sink::default(), RefCell::new(None));
+                step(&mut Ledger::new(&mut view, &mut sink, position, &failure), &mut random);
+                assert!(failure.borrow().is_none());
+                if random.below(3) == 0 {
+                    // Looking ahead on the way fills base values, and changes nothing.
+                    seen(&mut *reader);
+                }
+            }
+            let mut after = source.clone();
+            after.apply(&output::flat(&tables));
+            let expected = seen(&mut &after);
+            let at_first = random.below(2) == 0;
+            if at_first {
+                assert_eq!(seen(&mut *reader), expected, "seed {seed}, before it is closed");
+            }
+            layer.close();
+            assert_eq!(seen(&mut *reader), expected, "seed {seed}, looked before: {at_first}");
+            let again = output::flat(&tables);
+            let mut after = source.clone();
+            after.apply(&again);
+            assert_eq!(seen(&mut &after), expected, "seed {seed}: the output is the same");
+        }
+    }
+
+    #[test]
+    fn only_a_closed_layer_fills_base_values() {
+        let source = state();
+        let stop = AtomicBool::new(false);
+        let parent = Shelf::default().begin(&Block::default());
+        let layer = Arc::new(Layer::new(parent.clone(), &source));
+        let tables = Shelf::default().begin(&Block::default());
+        let mut view = View::new(tables.clone(), Parent::Block(layer.clone()), &stop);
+        let at = address(1);
+        let id = tables.account_id(&at);
+        assert_eq!(view.basic(at).unwrap().unwrap().balance, U256::from(1));
+        assert_eq!(view.storage(at, U256::ZERO).unwrap(), U256::from(7));
+        let slot = tables.slot_id(id, &U256::ZERO);
+        assert_eq!(view.reads.accounts[0].stamp, Stamp::PREDICTED);
+        assert_eq!(view.reads.slots[0].stamp, Stamp::PREDICTED);
+        assert!(view.reads.early && tables.account(id).known_base().is_none());
+        assert!(tables.slot(slot).known_base().is_none());
+        // The parent writes after that; what was read early is learnt again.
+        let stamp = Stamp::new(1, 1);
+        let value =
+            AccountValue { balance: U256::from(50), ..parent.account(0).known_base().unwrap() };
+        parent.account(0).chain.commit(stamp, value);
+        parent.slot(0).chain.commit(stamp, U256::from(8));
+        layer.close();
+        let reads = std::mem::take(&mut view.reads);
+        view.learn(&reads).unwrap();
+        assert_eq!(tables.account(id).known_base().unwrap().balance, U256::from(50));
+        assert_eq!(tables.slot(slot).known_base(), Some(U256::from(8)));
+    }
+
+    #[test]
+    fn what_the_parent_never_met_is_asked_below_and_stays_unknown_to_a_closed_one() {
+        let source = state();
+        let parent = Shelf::default().begin(&Block::default());
+        let layer = Arc::new(Layer::new(parent.clone(), &source));
+        layer.close();
+        let mut reader = Parent::Block(layer).reader().unwrap();
+        assert_eq!(seen(&mut *reader), seen(&mut &source));
+        assert_eq!(parent.account_count(), 0);
+    }
+}

@@ -62,7 +62,8 @@ impl Line {
     /// Blocks of the workload.
     pub fn generated(settings: &Settings) -> Self {
         let records = generate(settings, &mut |_, _| {}).expect("a workload");
-        let state = joined_state(&records).expect("records with pre-states");
+        let refs: Vec<_> = records.iter().collect();
+        let state = joined_state(&refs).expect("records with pre-states");
         let chain = records[0].chain.clone();
         Self { chain, state, blocks: records.into_iter().map(|record| record.block).collect() }
     }

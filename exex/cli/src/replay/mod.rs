@@ -2,13 +2,14 @@
 //!
 //! Role: get the blocks ([`mod@input`]), measure and compare each ([`mod@measure`]), check it
 //! against its header, report it ([`mod@report`]). Results go to standard output, progress to
-//! standard error. With `--only` one side runs alone ([`mod@only`]), so that its memory can be
-//! told.
+//! standard error. With `--range` the parallel side takes all blocks as one range ([`mod@range`]).
+//! With `--only` one side runs alone ([`mod@only`]), so that its memory can be told.
 
 pub mod input;
 pub mod latency;
 pub mod measure;
 pub mod only;
+pub mod range;
 pub mod report;
 
 use crate::exit::{EXIT_CODES, Exit};
@@ -43,6 +44,8 @@ pub enum Without {
     PaymentRuns,
     /// Blocks that look like one chain run on the calling thread.
     ChainPrediction,
+    /// In a range, workers go ahead with the next block.
+    Pipelining,
 }
 
 /// One side alone.
@@ -87,6 +90,9 @@ pub struct ReplayArgs {
         value_parser = clap::value_parser!(u64).range(..=1_000_000)
     )]
     pub read_latency: u64,
+    /// Executes the blocks, which must be consecutive, as one range on the parallel side.
+    #[arg(long, conflicts_with_all = ["only", "keep_going"])]
+    pub range: bool,
     /// Runs one side alone, block after block, and reports the peak of the process's memory.
     #[arg(long, value_enum, value_name = "SIDE")]
     pub only: Option<Only>,
@@ -111,6 +117,7 @@ impl ReplayArgs {
                 Without::LongFirst => optimisations.long_first = false,
                 Without::PaymentRuns => optimisations.payment_runs = false,
                 Without::ChainPrediction => optimisations.chain_prediction = false,
+                Without::Pipelining => optimisations.pipelining = false,
             }
         }
         optimisations
@@ -131,6 +138,9 @@ impl ReplayArgs {
 pub fn run(args: &ReplayArgs) -> Exit {
     if let Some(side) = args.only {
         return only::run(args, side);
+    }
+    if args.range {
+        return range::run(args);
     }
     let printer = Printer::new(args.json);
     let mut exit = Exit::Fine;

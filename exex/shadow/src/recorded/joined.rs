@@ -32,7 +32,7 @@ type Changed = HashSet<(Address, Option<U256>)>;
 ///
 /// # Errors
 /// [`JoinError`] with the first record that cannot take part.
-pub fn joined_state(records: &[RecordedBlock]) -> Result<MemoryState, JoinError> {
+pub fn joined_state(records: &[&RecordedBlock]) -> Result<MemoryState, JoinError> {
     let (mut joined, mut changed) = (MemoryState::default(), Changed::new());
     for record in records {
         let number = record.number();

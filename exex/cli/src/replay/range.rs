@@ -1,0 +1,210 @@
+//! `braid replay --range`: consecutive blocks as one range, against block after block.
+//!
+//! Role: measure what a chain's blocks gain from being executed as one range. The sequential sides
+//! execute each block on its own record; the range starts from the state before its first block and
+//! makes every other parent state itself. Each round runs all blocks on every side.
+//!
+//! A block's parallel time is the time from the outcome before it to its own, so that the times of
+//! a round add up to that of the whole range. The figures are those of the round whose total is the
+//! median.
+
+use super::{
+    ReplayArgs,
+    input::load,
+    latency::Slow,
+    measure::{
+        BlockReport, Execution, checks, difference, incomplete, machine_check, median, nanos, timed,
+    },
+    report::{Printer, Summary},
+};
+use crate::exit::Exit;
+use braid_core::{
+    Block, Engine, ExecuteError, HostError, Outcome,
+    engine::{Limits, RangeError},
+    sequential::{execute_bare, execute_stock},
+};
+use braid_shadow::recorded::{JoinError, RecordedBlock, joined_state};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+
+/// Runs the command with `--range`. Everything that goes wrong is reported.
+pub(super) fn run(args: &ReplayArgs) -> Exit {
+    let printer = Printer::new(args.json);
+    let mut exit = Exit::Fine;
+    let records = load(&args.paths, &args.workload, &printer, &mut exit);
+    let engine = Engine::new(args.options());
+    let blocks: Vec<&RecordedBlock> = records.iter().map(|(_, record)| record).collect();
+    let rounds = args.rounds as usize;
+    let latency = Duration::from_micros(args.read_latency);
+    let reports = match measure_range(&engine, &blocks, rounds, latency) {
+        Ok(reports) => reports,
+        Err(Problem::Unreadable(error)) => {
+            printer.unreadable(&"range", &error);
+            return exit.max(Exit::Unreadable);
+        }
+        Err(Problem::Mismatch(error)) => {
+            printer.unreadable(&"range", &error);
+            return Exit::Mismatch;
+        }
+    };
+    if !records.is_empty() {
+        printer.header();
+    }
+    for ((origin, _), report) in records.iter().zip(&reports) {
+        printer.block(origin, report);
+        if !report.matched() {
+            exit = exit.max(Exit::Mismatch);
+        }
+    }
+    let machine = machine_check(&records);
+    printer.summary(&Summary::new(&reports, engine.options().threads, rounds, machine));
+    exit
+}
+
+/// Why there are no figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The records do not make a range, or lack something.
+    Unreadable(String),
+    /// The range ended where sequential execution goes on, or all sides reject a block.
+    Mismatch(String),
+}
+
+/// One range run: what became of each block, and when it was there, nanoseconds from the outcome
+/// before it.
+#[derive(Debug, Default)]
+struct Round {
+    outcomes: Vec<Outcome>,
+    laps: Vec<u64>,
+}
+
+impl Round {
+    fn total(&self) -> u64 {
+        self.laps.iter().sum()
+    }
+}
+
+/// Measures and checks consecutive blocks.
+///
+/// # Errors
+/// [`Problem`], with the block's number.
+pub fn measure_range(
+    engine: &Engine,
+    records: &[&RecordedBlock],
+    rounds: usize,
+    latency: Duration,
+) -> Result<Vec<BlockReport>, Problem> {
+    let Some(first) = records.first() else { return Ok(Vec::new()) };
+    let state = joined_state(records).map_err(|error| match error {
+        JoinError::Execute { error: ExecuteError::Invalid(_), .. } => {
+            Problem::Mismatch(error.to_string())
+        }
+        error => Problem::Unreadable(error.to_string()),
+    })?;
+    let source = Slow::new(&state, latency);
+    let blocks: Vec<&Block> = records.iter().map(|record| &record.block).collect();
+    let mut sides: Vec<Sides> = Vec::with_capacity(records.len());
+    for record in records {
+        sides.push(Sides::new(engine, record)?);
+    }
+    let mut runs = Vec::with_capacity(rounds);
+    // The first one warms up.
+    for round in 0..=rounds {
+        let run = range(engine, first, &blocks, &source)?;
+        if round > 0 {
+            runs.push(run);
+            for (record, sides) in records.iter().zip(&mut sides) {
+                sides.measure(engine, record, latency);
+            }
+        }
+    }
+    runs.sort_by_key(Round::total);
+    let middle = runs.swap_remove(runs.len() / 2);
+    let parts = records.iter().zip(sides).zip(middle.outcomes.into_iter().zip(middle.laps));
+    Ok(parts.map(|((record, sides), (outcome, lap))| sides.report(record, outcome, lap)).collect())
+}
+
+fn range(
+    engine: &Engine,
+    first: &RecordedBlock,
+    blocks: &[&Block],
+    source: &Slow<'_>,
+) -> Result<Round, Problem> {
+    let mut round = Round::default();
+    let mut last = Instant::now();
+    let limits = Limits::default();
+    let ended = engine.execute_range(&first.chain, blocks, source, &limits, |_, outcome| {
+        let now = Instant::now();
+        round.laps.push(nanos(now - last));
+        round.outcomes.push(outcome);
+        last = now;
+        ControlFlow::Continue(())
+    });
+    match ended {
+        Ok(_) => Ok(round),
+        Err(RangeError::Block { index, error }) => {
+            let text = format!("block {}: {error}", blocks[index].header.number);
+            Err(match error {
+                ExecuteError::Host(HostError::Source(_)) => Problem::Unreadable(text),
+                _ => Problem::Mismatch(text),
+            })
+        }
+        Err(error) => Err(Problem::Unreadable(error.to_string())),
+    }
+}
+
+/// The sequential sides of one block.
+struct Sides {
+    oracle: Execution,
+    difference: Option<String>,
+    stock: Vec<u64>,
+    bare: Vec<u64>,
+    again: Vec<u64>,
+}
+
+impl Sides {
+    fn new(engine: &Engine, record: &RecordedBlock) -> Result<Self, Problem> {
+        let (chain, block, source) = (&record.chain, &record.block, record.state.source());
+        let output = engine.options().output;
+        let oracle = execute_stock(chain, block, source, output);
+        if let Err(ExecuteError::Host(HostError::Source(error))) = &oracle {
+            let text = format!("block {}: {}", record.number(), incomplete(record, error));
+            return Err(Problem::Unreadable(text));
+        }
+        let difference = difference("bare", &oracle, &execute_bare(chain, block, source, output));
+        Ok(Self { oracle, difference, stock: Vec::new(), bare: Vec::new(), again: Vec::new() })
+    }
+
+    fn measure(&mut self, engine: &Engine, record: &RecordedBlock, latency: Duration) {
+        let (chain, block) = (&record.chain, &record.block);
+        let source = &Slow::new(record.state.source(), latency);
+        let output = engine.options().output;
+        let bare = || execute_bare(chain, block, source, output);
+        self.stock.push(timed(|| execute_stock(chain, block, source, output)).1);
+        self.bare.push(timed(bare).1);
+        self.again.push(timed(bare).1);
+    }
+
+    fn report(self, record: &RecordedBlock, outcome: Outcome, lap: u64) -> BlockReport {
+        let Self { oracle, difference: before, stock, bare, again } = self;
+        let executions = outcome.statistics.executions;
+        let outcome = Ok(outcome);
+        let mut found = before.or_else(|| difference("range", &oracle, &outcome));
+        let checks = outcome.as_ref().map(|outcome| checks(record, outcome, &mut found));
+        BlockReport {
+            number: record.number(),
+            txs: record.block.transactions.len(),
+            gas: record.block.header.gas_used,
+            stock_ns: median(stock),
+            bare_ns: median(bare),
+            bare_again_ns: median(again),
+            parallel_ns: lap,
+            executions,
+            checks: checks.unwrap_or_default(),
+            difference: found,
+            ..BlockReport::default()
+        }
+    }
+}
