@@ -12,9 +12,11 @@ use super::{
         overlay::Overlay,
         pipeline::{Blocks, Hand, Pipeline, Setting},
         range::RangeError,
+        record::WriteSet,
         sink::Sink,
         tables::Shelf,
         view::View,
+        vm::{Effects, Failed, Vm},
     },
     scheduler::{HELPERS, block, explore, memory, optimisations, schedules, state},
     scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
@@ -32,6 +34,7 @@ use alloy_evm::{EvmEnv, block::BlockExecutionResult};
 use alloy_primitives::{Address, U256};
 use revm::{
     Database, DatabaseCommit,
+    context::result::EVMError,
     state::{Account, AccountInfo, EvmState, EvmStorageSlot, TransactionId},
 };
 use shuttle::{
@@ -43,6 +46,40 @@ use std::cell::RefCell;
 const BENEFICIARY: Address = Address::repeat_byte(0xbe);
 /// The slot in which the system calls count.
 const COUNTED: u64 = 1;
+
+/// Scripts that look at a slot before they write it, as SSTORE does: the output tells what a block
+/// has changed by what was there before.
+struct Looking(Scripted);
+
+impl<'b> Vm<'b> for Looking {
+    type Instance = View<'b>;
+
+    fn instance(&self, view: View<'b>) -> View<'b> {
+        view
+    }
+
+    fn claims(&self, index: usize) -> Option<(Address, u64)> {
+        self.0.claims(index)
+    }
+
+    fn view<'i>(&self, instance: &'i mut View<'b>) -> &'i mut View<'b> {
+        instance
+    }
+
+    fn execute(
+        &self,
+        view: &mut View<'b>,
+        index: usize,
+        writes: &mut WriteSet,
+    ) -> Result<Effects, Failed> {
+        let effects = self.0.execute(view, index, writes)?;
+        for (id, _) in &writes.slots {
+            let (_, slot) = view.tables.slot(*id).key();
+            view.storage(CONTRACT, slot).map_err(EVMError::Database)?;
+        }
+        Ok(effects)
+    }
+}
 
 /// The model's blocks.
 struct Scripts<'r> {
@@ -65,7 +102,7 @@ fn touched(info: AccountInfo) -> Account {
 }
 
 impl<'r> Blocks<'r> for Scripts<'r> {
-    type Machine = Scripted;
+    type Machine = Looking;
 
     fn len(&self) -> usize {
         self.blocks.len()
@@ -79,8 +116,8 @@ impl<'r> Blocks<'r> for Scripts<'r> {
         Ok(())
     }
 
-    fn machine(&self, index: usize, _keep_state: bool) -> Scripted {
-        Scripted(self.scripts[index].clone())
+    fn machine(&self, index: usize, _keep_state: bool) -> Looking {
+        Looking(Scripted(self.scripts[index].clone()))
     }
 
     fn tally(&self, index: usize) -> Tally<'r> {
