@@ -4,9 +4,9 @@
 //! execute each block on its own record; the range starts from the state before its first block and
 //! makes every other parent state itself. Each round runs all blocks on every side.
 //!
-//! A block's parallel time is the time from the outcome before it to its own, so that the times of
-//! a round add up to that of the whole range. The figures are those of the round whose total is the
-//! median.
+//! A range has one time: its blocks overlap, and their outcomes come in bursts. That time, the median
+//! over the rounds, is split over the blocks in proportion to their bare times, so that each block's
+//! ratio to bare is that of the whole range.
 
 use super::{
     ReplayArgs,
@@ -15,7 +15,7 @@ use super::{
     measure::{
         BlockReport, Execution, checks, difference, incomplete, machine_check, median, nanos, timed,
     },
-    report::{Printer, Summary},
+    report::{Printer, Summary, ratio},
 };
 use crate::exit::Exit;
 use braid_core::{
@@ -72,20 +72,6 @@ pub enum Problem {
     Mismatch(String),
 }
 
-/// One range run: what became of each block, and when it was there, nanoseconds from the outcome
-/// before it.
-#[derive(Debug, Default)]
-struct Round {
-    outcomes: Vec<Outcome>,
-    laps: Vec<u64>,
-}
-
-impl Round {
-    fn total(&self) -> u64 {
-        self.laps.iter().sum()
-    }
-}
-
 /// Measures and checks consecutive blocks.
 ///
 /// # Errors
@@ -109,41 +95,48 @@ pub fn measure_range(
     for record in records {
         sides.push(Sides::new(engine, record)?);
     }
-    let mut runs = Vec::with_capacity(rounds);
     // The first one warms up.
-    for round in 0..=rounds {
-        let run = range(engine, first, &blocks, &source)?;
-        if round > 0 {
-            runs.push(run);
-            for (record, sides) in records.iter().zip(&mut sides) {
-                sides.measure(engine, record, latency);
-            }
+    let (mut outcomes, _) = range(engine, first, &blocks, &source)?;
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let (last, time) = range(engine, first, &blocks, &source)?;
+        outcomes = last;
+        times.push(time);
+        for (record, sides) in records.iter().zip(&mut sides) {
+            sides.measure(engine, record, latency);
         }
     }
-    runs.sort_by_key(Round::total);
-    let middle = runs.swap_remove(runs.len() / 2);
-    let parts = records.iter().zip(sides).zip(middle.outcomes.into_iter().zip(middle.laps));
-    Ok(parts.map(|((record, sides), (outcome, lap))| sides.report(record, outcome, lap)).collect())
+    let total = median(times);
+    let bare: u64 = sides.iter().map(|sides| median(sides.bare.clone())).sum();
+    let share = |sides: &Sides| {
+        let part = ratio(median(sides.bare.clone()), bare);
+        (total as f64 * part) as u64
+    };
+    let parts = records.iter().zip(sides).zip(outcomes);
+    Ok(parts
+        .map(|((record, sides), outcome)| {
+            let parallel = share(&sides);
+            sides.report(record, outcome, parallel)
+        })
+        .collect())
 }
 
+/// One run of the range: what became of each block, and the time in nanoseconds.
 fn range(
     engine: &Engine,
     first: &RecordedBlock,
     blocks: &[&Block],
     source: &Slow<'_>,
-) -> Result<Round, Problem> {
-    let mut round = Round::default();
-    let mut last = Instant::now();
+) -> Result<(Vec<Outcome>, u64), Problem> {
+    let mut outcomes = Vec::with_capacity(blocks.len());
+    let start = Instant::now();
     let limits = Limits::default();
     let ended = engine.execute_range(&first.chain, blocks, source, &limits, |_, outcome| {
-        let now = Instant::now();
-        round.laps.push(nanos(now - last));
-        round.outcomes.push(outcome);
-        last = now;
+        outcomes.push(outcome);
         ControlFlow::Continue(())
     });
     match ended {
-        Ok(_) => Ok(round),
+        Ok(_) => Ok((outcomes, nanos(start.elapsed()))),
         Err(RangeError::Block { index, error }) => {
             let text = format!("block {}: {error}", blocks[index].header.number);
             Err(match error {
@@ -187,7 +180,7 @@ impl Sides {
         self.again.push(timed(bare).1);
     }
 
-    fn report(self, record: &RecordedBlock, outcome: Outcome, lap: u64) -> BlockReport {
+    fn report(self, record: &RecordedBlock, outcome: Outcome, parallel_ns: u64) -> BlockReport {
         let Self { oracle, difference: before, stock, bare, again } = self;
         let executions = outcome.statistics.executions;
         let outcome = Ok(outcome);
@@ -200,7 +193,7 @@ impl Sides {
             stock_ns: median(stock),
             bare_ns: median(bare),
             bare_again_ns: median(again),
-            parallel_ns: lap,
+            parallel_ns,
             executions,
             checks: checks.unwrap_or_default(),
             difference: found,
