@@ -319,3 +319,31 @@ fn an_account_emptied_by_the_block_before() {
     let empty = U256::from_be_bytes(alloy_primitives::KECCAK256_EMPTY.0);
     assert_eq!(written(&outcomes[1], B, 2), Some(empty), "it exists by now");
 }
+
+/// Rewards at the block's end, empty accounts, access lists: what forks differ in.
+#[test]
+fn the_same_story_on_many_forks() {
+    for fork in [
+        Fork::Frontier,
+        Fork::SpuriousDragon,
+        Fork::London,
+        Fork::Paris,
+        Fork::Shanghai,
+        Fork::Cancun,
+        Fork::Prague,
+        Fork::Osaka,
+        Fork::Amsterdam,
+    ] {
+        let mut story = story(fork);
+        let miner = story.scene.block.header.beneficiary;
+        let balance = asm(|code| code.address(miner).op(op::BALANCE).store_at_arg());
+        story.scene.contract(A, held(|code| code.count(0)), 0).contract(B, balance, 0);
+        story.scene.send(0, Tx::to(A)).send(1, Tx::to(X).value(5)).send(2, Tx::to(B).arg(1));
+        story.next();
+        story.scene.send(0, Tx::to(B).arg(2)).send(1, Tx::to(X)).send(2, Tx::to(miner).value(1));
+        story.scene.send(3, Tx::to(B).arg(3)).send(4, Tx::to(X).value(2));
+        let outcomes = check(story);
+        let seen = [2, 3].map(|slot| written(&outcomes[1], B, slot).expect("a balance"));
+        assert!(seen[0] > U256::ZERO && seen[1] > seen[0], "{fork:?}: {seen:?}");
+    }
+}

@@ -25,6 +25,7 @@ pub(crate) mod block;
 mod cells;
 mod commit;
 pub(crate) mod evm;
+mod flight;
 mod index;
 mod inline;
 mod ledger;

@@ -1,12 +1,12 @@
 //! The state along a range of blocks: what its blocks changed, over the source for its first one.
 //!
-//! Role: answer for any block of the range what the state was before it, as far as the blocks before
-//! it have been added. Actors: whoever concludes a block adds its changes; any worker reads.
+//! Role: answer for any block of the range what the state was before it, as far as the blocks
+//! before it have been added. Actors: whoever concludes a block adds its changes; any worker reads.
 //!
 //! Invariants: blocks are added in order, each once. Adding a block changes the answer for the
 //! locations that the block changed and for no other, so a reader of other locations may look at
-//! any time. An account that the range created or destroyed has no storage but what the range wrote,
-//! so the source is not asked for it.
+//! any time. An account that the range created or destroyed has no storage but what the range
+//! wrote, so the source is not asked for it.
 //!
 //! Memory: one entry for each account and each slot that the range has changed so far.
 

@@ -8,8 +8,8 @@
 //! [`super::view`] asks for the phase before it reads; a prediction goes into the log under a stamp
 //! that equals no other, and is kept nowhere else. So:
 //! 1. A base value in a block's tables is always that of its final parent state. It was read after
-//!    `is_final` was seen, which is stored after the parent's last commit, and committed versions do
-//!    not change any more.
+//!    `is_final` was seen, which is stored after the parent's last commit, and committed versions
+//!    do not change any more.
 //! 2. A prediction is compared by value with the final parent state, or with what the block has
 //!    committed since, when its transaction's turn comes. A wrong one costs a repeated execution.
 //!
@@ -18,8 +18,8 @@
 //! the parent were added. While the parent runs, its own base values are filled on the way, so that
 //! each location is read once for both blocks. They are right: nobody but the parent changes them.
 //!
-//! A slot is answered as if the parent's changes, in the form of the output, had been applied to the
-//! state before it: what was destroyed or did not exist has no old storage, and a zero written
+//! A slot is answered as if the parent's changes, in the form of the output, had been applied to
+//! the state before it: what was destroyed or did not exist has no old storage, and a zero written
 //! where the old value was taken for zero without a look is no change.
 
 use super::{

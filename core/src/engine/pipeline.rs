@@ -5,10 +5,10 @@
 //! lock, who concludes a block and sets up the next ones; the calling thread, which hands the
 //! outcomes over ([`Pipeline::take`]).
 //!
-//! A [`Flight`] is a block under way. It is *ahead* at first: its transactions are executed, their
-//! records kept, nothing is committed. When its parent block is complete it becomes *current*, and
-//! its [`Run`] goes on with what was executed early. A worker turns to the block ahead only where
-//! the current one has nothing for it.
+//! A [`Flight`] is a block under way ([`super::flight`]). It is *ahead* at first: its transactions
+//! are executed, their records kept, nothing is committed. When its parent block is complete it
+//! becomes *current*, and its [`Run`] goes on with what was executed early. A worker turns to the
+//! block ahead only where the current one has nothing for it.
 //!
 //! To conclude the current block N, once all of its transactions are committed, the tail's holder
 //! 1. runs N's end (requests, withdrawals, rewards) on committed state: N is final;
@@ -23,13 +23,14 @@
 //!   what they have at a location without a committed version is the parent state. For locations
 //!   that N did not change the layer asks the overlay; all blocks before N were added to it before
 //!   N+1's flight was made, and adding N changes other locations only.
-//! - *System calls* run after the layer was closed and before anything of N+1 is committed; what they
-//!   write is committed at position 0, below every transaction. Step 4 follows, so when transaction
-//!   0 is the head, committed state is its pre-state.
-//! - *Early records.* A read of N+1's own pending versions is an ordinary speculative one. Any other
-//!   was logged under a stamp that equals no other, so the holder of the commit token compares it by
-//!   value: with the committed version, or with the base value, which [`Run`] first reads from the
-//!   closed layer. So a record that was executed early passes the gate that any record passes.
+//! - *System calls* run after the layer was closed and before anything of N+1 is committed; what
+//!   they write is committed at position 0, below every transaction. Step 4 follows, so when
+//!   transaction 0 is the head, committed state is its pre-state.
+//! - *Early records.* A read of N+1's own pending versions is an ordinary speculative one. Any
+//!   other was logged under a stamp that equals no other, so the holder of the commit token
+//!   compares it by value: with the committed version, or with the base value, which [`Run`] first
+//!   reads from the closed layer. So a record that was executed early passes the gate that any
+//!   record passes.
 //!
 //! The rest is the proof of [`super`]. Errors: an early run that fails or panics leaves no record
 //! behind, and its transaction is executed again as the head; an error of N ends the range before
@@ -45,31 +46,27 @@
 //! flight back.
 
 use super::{
-    Optimisations,
-    ahead::{Input, Turn, Worker, pause},
+    ahead::{Input, Turn, pause},
     commit::Committer,
-    limits::Limits,
+    flight::{Blocks, Flight, Hand, Seat, Setting},
     output,
-    overlay::Overlay,
     parent::{Layer, Parent},
     range::RangeError,
     run::Run,
     schedule::Claim,
     sink::Sink,
     tables::{Shelf, Tables},
-    view::View,
-    vm::Vm,
     watch::Unwatched,
 };
 use crate::{
-    block::{Block, Receipt},
+    block::Receipt,
     error::{ExecuteError, HostError},
-    outcome::{Outcome, OutputKind},
+    outcome::Outcome,
     sync::{
         Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    tally::{self, Tally, panic_message},
+    tally::{self, panic_message},
 };
 use alloy_evm::block::BlockExecutionResult;
 use std::{
@@ -83,61 +80,6 @@ use std::{
 const PATIENCE: u32 = 5;
 /// Outcomes that wait for the caller while further blocks are begun.
 const WAITING: usize = 2;
-
-/// The blocks of a range, and the rules by which each begins and ends.
-pub(crate) trait Blocks<'r>: Sync {
-    type Machine: Vm<'r> + Send;
-
-    fn len(&self) -> usize;
-
-    fn block(&self, index: usize) -> &'r Block;
-
-    /// Whether the block follows the one before it.
-    fn check_link(&self, index: usize) -> Result<(), RangeError>;
-
-    fn machine(&self, index: usize, keep_state: bool) -> Self::Machine;
-
-    fn tally(&self, index: usize) -> Tally<'r>;
-
-    fn sink(&self, index: usize) -> Sink<'r>;
-
-    /// The system calls before the transactions, on committed state.
-    fn begin(
-        &self,
-        index: usize,
-        view: &mut View<'r>,
-        sink: &mut Sink<'r>,
-    ) -> Result<(), ExecuteError>;
-
-    /// The block's end, on committed state.
-    fn finish(
-        &self,
-        index: usize,
-        tally: Tally<'r>,
-        view: &mut View<'r>,
-        sink: &mut Sink<'r>,
-    ) -> Result<BlockExecutionResult<Receipt>, ExecuteError>;
-}
-
-/// What a pipeline is given.
-#[derive(Clone, Copy)]
-pub(crate) struct Setting<'r> {
-    pub(crate) overlay: &'r Overlay<'r>,
-    pub(crate) limits: &'r Limits,
-    /// One for each block.
-    pub(crate) stops: &'r [AtomicBool],
-    pub(crate) output: OutputKind,
-    pub(crate) forced: bool,
-    pub(crate) optimisations: Optimisations,
-}
-
-/// A block under way.
-struct Flight<'r, V> {
-    index: usize,
-    run: Run<'r, V, Unwatched>,
-    /// What its parent state is read through, where the parent was not complete at first.
-    layer: Option<Arc<Layer<'r>>>,
-}
 
 /// Which blocks are under way.
 struct State<'r, V> {
@@ -160,48 +102,6 @@ pub(crate) struct Pipeline<'r, B: Blocks<'r>> {
     tail: Mutex<&'r mut Shelf>,
     outcomes: Mutex<VecDeque<(usize, Outcome)>>,
     waiting: AtomicUsize,
-}
-
-/// A worker's place at one block.
-struct Seat<'r, V: Vm<'r>> {
-    flight: Arc<Flight<'r, V>>,
-    /// Made with the first transaction.
-    worker: Option<Worker<V::Instance>>,
-    idle: u32,
-}
-
-impl<'r, V: Vm<'r>> Seat<'r, V> {
-    const fn new(flight: Arc<Flight<'r, V>>) -> Self {
-        Self { flight, worker: None, idle: 0 }
-    }
-}
-
-/// What a worker has at hand.
-pub(crate) struct Hand<'r, V: Vm<'r>> {
-    number: usize,
-    seen: u64,
-    current: Option<Seat<'r, V>>,
-    ahead: Option<Seat<'r, V>>,
-    idle: u32,
-}
-
-impl<'r, V: Vm<'r>> Hand<'r, V> {
-    pub(crate) const fn new(number: usize) -> Self {
-        Self { number, seen: u64::MAX, current: None, ahead: None, idle: 0 }
-    }
-
-    /// Takes the seats at these flights, the old ones where it has them.
-    fn sit(&mut self, current: Option<Arc<Flight<'r, V>>>, ahead: Option<Arc<Flight<'r, V>>>) {
-        let mut seats = [self.current.take(), self.ahead.take()];
-        let mut seat = |flight: Arc<Flight<'r, V>>| {
-            let mine = seats
-                .iter_mut()
-                .find(|seat| seat.as_ref().is_some_and(|seat| Arc::ptr_eq(&seat.flight, &flight)));
-            mine.and_then(Option::take).unwrap_or_else(|| Seat::new(flight))
-        };
-        self.current = current.map(&mut seat);
-        self.ahead = ahead.map(&mut seat);
-    }
 }
 
 impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
@@ -245,7 +145,9 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
             hand.seen = generation;
             hand.sit(state.current.clone(), state.ahead.clone());
         }
-        let worked = self.work_on_current(hand) || self.work_ahead(hand) || self.refill();
+        let worked = self.work_on_current(hand)
+            || self.work_ahead(hand)
+            || (hand.ahead.is_none() && self.refill());
         if worked {
             hand.idle = 0;
         } else {
@@ -405,8 +307,8 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         }
     }
 
-    /// Makes the flights of the blocks that come next. All concluded blocks are in the overlay. True
-    /// where something has changed.
+    /// Makes the flights of the blocks that come next. All concluded blocks are in the overlay.
+    /// True where something has changed.
     fn set_up(&self, shelf: &mut Shelf) -> bool {
         let mut changed = false;
         loop {

@@ -1,10 +1,10 @@
 //! Ranges of consecutive blocks.
 //!
-//! Role: [`Engine::execute_range`] executes block after block, each on the state that the ones before
-//! it have left, and gives the outcomes in order. With [`super::Optimisations::pipelining`] and more
-//! than one thread, the workers go ahead with the next block instead of waiting for the end of the
-//! current one ([`super::pipeline`] has the protocol and its proof); else each block is executed by
-//! itself.
+//! Role: [`Engine::execute_range`] executes block after block, each on the state that the ones
+//! before it have left, and gives the outcomes in order. With [`super::Optimisations::pipelining`]
+//! and more than one thread, the workers go ahead with the next block instead of waiting for the
+//! end of the current one ([`super::pipeline`] has the protocol and its proof); else each block is
+//! executed by itself.
 //!
 //! Invariant: what the caller gets for a block is what [`Engine::execute`] gives for it on the
 //! state after the block before.
@@ -17,9 +17,10 @@
 use super::{
     Engine, Inner,
     block::{begin, finish},
+    flight::{Blocks, Hand, Setting},
     limits::Limits,
     overlay::Overlay,
-    pipeline::{Blocks, Hand, Pipeline, Setting},
+    pipeline::Pipeline,
     sink::Sink,
     view::View,
     vm::Revm,

@@ -7,10 +7,11 @@
 
 use super::{
     super::{
+        flight::{Blocks, Hand, Setting},
         ledger::Ledger,
         limits::Limits,
         overlay::Overlay,
-        pipeline::{Blocks, Hand, Pipeline, Setting},
+        pipeline::Pipeline,
         range::RangeError,
         record::WriteSet,
         sink::Sink,

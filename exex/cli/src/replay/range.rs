@@ -4,9 +4,9 @@
 //! execute each block on its own record; the range starts from the state before its first block and
 //! makes every other parent state itself. Each round runs all blocks on every side.
 //!
-//! A range has one time: its blocks overlap, and their outcomes come in bursts. That time, the median
-//! over the rounds, is split over the blocks in proportion to their bare times, so that each block's
-//! ratio to bare is that of the whole range.
+//! A range has one time: its blocks overlap, and their outcomes come in bursts. That time, the
+//! median over the rounds, is split over the blocks in proportion to their bare times, so that each
+//! block's ratio to bare is that of the whole range.
 
 use super::{
     ReplayArgs,
