@@ -53,8 +53,8 @@ pub(crate) struct Tables {
     block_hashes: Mutex<HashMap<u64, B256, Seeded>>,
 }
 
-/// The sets of tables that an engine has, each for one block at a time. A set is free once nobody
-/// else holds it.
+/// The sets of tables that an engine has, each for one block at a time: one for a single block, up
+/// to four for a range. A set is free once nobody else holds it.
 #[derive(Default)]
 pub(crate) struct Shelf(Vec<Arc<Tables>>);
 

@@ -1,8 +1,10 @@
 //! The state as one transaction sees it: a revm database over the multi-version tables.
 //!
-//! Role: answer with the newest version below the transaction's position, else with the base value;
-//! log every answer, and which of its fields the execution depends on, so that it can be validated
-//! when its turn comes ([`super::soft`] has the rules).
+//! Role: answer with the newest version below the transaction's position, else with the base value,
+//! which is read from the parent state once; while that is not final ([`super::parent`]), with a
+//! prediction of it, kept nowhere but in the log. Log every answer, and which of its fields the
+//! execution depends on, so that it can be validated when its turn comes ([`super::soft`] has the
+//! rules).
 //!
 //! Invariants: one look-up per account and execution (revm's journal keeps what it loaded), so that
 //! balance, nonce, code hash and code belong together; a missing account is `None`; storage of a
