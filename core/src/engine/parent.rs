@@ -69,8 +69,8 @@ pub(crate) struct Layer<'b> {
 
 impl<'b> Layer<'b> {
     /// The block that has these tables, on the state that `below` shows.
-    pub(crate) const fn new(tables: Arc<Tables>, below: &'b dyn StateSource) -> Self {
-        Self { tables, closed: AtomicBool::new(false), below }
+    pub(crate) fn new(tables: Arc<Tables>, below: &'b dyn StateSource) -> Self {
+        Self { tables, closed: AtomicBool::default(), below }
     }
 
     /// The block has committed everything.
