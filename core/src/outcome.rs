@@ -68,6 +68,8 @@ pub struct Statistics {
     pub direct: u64,
     /// Speculative runs that ended in an error or panic and were thrown away.
     pub discarded: u64,
+    /// Executions that began while the block before was still being executed, in a range.
+    pub early: u64,
     /// Workers that took part, the calling thread included.
     pub workers: u32,
     /// Whether the engine stopped speculating on this block.

@@ -12,17 +12,17 @@ use super::{
     Optimisations,
     commit::SPECULATIVE,
     limits::Limits,
+    parent::Parent,
     record::{Record, WriteSet},
     schedule::{Claim, Schedule},
     tables::{Position, Stamp, Tables},
-    view::{Lens, View},
+    view::{Lens, ReadSet, View},
     vm::{Effects, Failed, Vm},
     watch::Watch,
 };
 use crate::{
     block::Block,
     outcome::Statistics,
-    source::StateSource,
     sync::{
         self, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -32,6 +32,7 @@ use crate::{
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::Duration,
 };
 
@@ -49,9 +50,9 @@ pub(crate) const fn position(index: usize) -> Position {
 
 /// What a run is given.
 pub(crate) struct Input<'b> {
-    pub(crate) tables: &'b Tables,
+    pub(crate) tables: Arc<Tables>,
     pub(crate) block: &'b Block,
-    pub(crate) source: &'b dyn StateSource,
+    pub(crate) parent: Parent<'b>,
     pub(crate) limits: &'b Limits,
     pub(crate) stop: &'b AtomicBool,
     pub(crate) forced: bool,
@@ -76,6 +77,7 @@ pub(crate) struct Counters {
     pub(crate) reexecutions: AtomicU64,
     pub(crate) direct: AtomicU64,
     pub(crate) discarded: AtomicU64,
+    pub(crate) early: AtomicU64,
     pub(crate) workers: AtomicU64,
 }
 
@@ -91,6 +93,7 @@ impl Counters {
             reexecutions: count(&self.reexecutions),
             direct: count(&self.direct),
             discarded: count(&self.discarded),
+            early: count(&self.early),
             workers: count(&self.workers) as u32,
             fell_back,
         }
@@ -106,9 +109,22 @@ pub(crate) struct Worker<I> {
     pub(crate) mark: u8,
     /// A head that another worker's record has kept, the last time this one looked.
     pub(crate) stuck: usize,
+    /// The transaction that it executed last.
+    last: Option<usize>,
     /// Emptied records, for the next executions.
     #[expect(clippy::vec_box, reason = "records travel between workers, as pointers")]
     spare: Vec<Box<Record>>,
+}
+
+/// What became of a worker's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It executed something.
+    Worked,
+    /// There was nothing to execute, but there may be soon.
+    Waits,
+    /// Everything has been handed out, or the workers were stopped.
+    Done,
 }
 
 /// An execution that panicked.
@@ -130,7 +146,14 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     pub(crate) fn worker(&self, number: usize) -> Worker<V::Instance> {
         Counters::add(&self.counters.workers);
         let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
-        Worker { number, vm: self.machine(), mark, stuck: usize::MAX, spare: Vec::new() }
+        Worker {
+            number,
+            vm: self.machine(),
+            mark,
+            stuck: usize::MAX,
+            last: None,
+            spare: Vec::new(),
+        }
     }
 
     /// The same for a worker whose machine an unwinding execution has left in disorder.
@@ -155,21 +178,37 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     /// been handed out, or until it is stopped.
     pub(crate) fn work(&self, number: usize) {
         let mut worker = self.worker(number);
-        let (mut idle, mut last) = (0, None);
+        let mut idle = 0;
         while !self.stopped() {
-            match self.schedule.claim(last, idle) {
-                Claim::Run(indices) => {
-                    idle = 0;
-                    last = indices.clone().last();
-                    indices.for_each(|index| self.execute(&mut worker, index));
-                }
-                Claim::Wait => {
+            match self.turn(&mut worker, idle) {
+                Turn::Worked => idle = 0,
+                Turn::Waits => {
                     idle += 1;
                     pause(idle);
                 }
-                Claim::Finished => return,
+                Turn::Done => return,
             }
         }
+    }
+
+    /// Executes the transactions of one claim, for a worker that has looked in vain `idle` times.
+    pub(crate) fn turn(&self, worker: &mut Worker<V::Instance>, idle: u32) -> Turn {
+        match self.claim(worker, idle) {
+            Claim::Run(indices) => {
+                indices.for_each(|index| self.execute(worker, index));
+                Turn::Worked
+            }
+            Claim::Wait => Turn::Waits,
+            Claim::Finished => Turn::Done,
+        }
+    }
+
+    pub(crate) fn claim(&self, worker: &mut Worker<V::Instance>, idle: u32) -> Claim {
+        let claim = self.schedule.claim(worker.last, idle);
+        if let Claim::Run(indices) = &claim {
+            worker.last = indices.clone().last();
+        }
+        claim
     }
 
     /// Executes a claimed transaction ahead of its turn, publishes what it wrote, marks it ready.
@@ -177,7 +216,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         match self.speculate(worker, index) {
             Ok(record) => {
                 let stamp = Stamp::new(position(index), SPECULATIVE);
-                record.writes.publish(self.input.tables, stamp);
+                record.writes.publish(&self.input.tables, stamp);
                 self.schedule.executed(index, record.result.tx_gas_used());
                 *self.records[index].lock() = Some(record);
             }
@@ -186,8 +225,14 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         self.schedule.set_ready(index, worker.mark);
     }
 
+    /// A window on the tables and on the parent state.
+    pub(crate) fn view(&self) -> View<'b> {
+        let Input { tables, parent, stop, .. } = &self.input;
+        View::new(tables.clone(), parent.clone(), stop)
+    }
+
     fn machine(&self) -> V::Instance {
-        self.vm.instance(View::new(self.input.tables, self.input.source, self.input.stop))
+        self.vm.instance(self.view())
     }
 
     /// Runs a transaction ahead of its turn. An error or a panic is nothing but a lost run.
@@ -238,9 +283,21 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         Ok(record)
     }
 
+    /// Reads from the final parent what `reads` has from an earlier one; false where that fails.
+    pub(crate) fn learn(&self, worker: &mut Worker<V::Instance>, reads: &ReadSet) -> bool {
+        let view = self.vm.view(&mut worker.vm);
+        match catch_unwind(AssertUnwindSafe(|| view.learn(reads))) {
+            Ok(learned) => learned.is_ok(),
+            Err(_panic) => {
+                self.renew(worker);
+                false
+            }
+        }
+    }
+
     /// Takes a speculative run's published writes back.
     pub(crate) fn withdraw(&self, index: usize, writes: &WriteSet) {
-        writes.withdraw(self.input.tables, Stamp::new(position(index), SPECULATIVE));
+        writes.withdraw(&self.input.tables, Stamp::new(position(index), SPECULATIVE));
     }
 }
 

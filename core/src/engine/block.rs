@@ -6,6 +6,7 @@ use super::{
     commit::Committer,
     ledger::Ledger,
     output,
+    parent::Parent,
     run::Run,
     sink::{CommitHook, Sink},
     tables::Tables,
@@ -14,7 +15,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    block::Block,
+    block::{Block, Receipt},
     chain::{Chain, Rules},
     error::{ExecuteError, HostError},
     outcome::Outcome,
@@ -23,9 +24,9 @@ use crate::{
     sync::atomic::AtomicBool,
     tally::{self, Tally},
 };
-use alloy_evm::EvmEnv;
+use alloy_evm::{EvmEnv, block::BlockExecutionResult};
 use revm::Database;
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 /// One block to execute.
 pub(crate) struct Job<'a> {
@@ -40,7 +41,7 @@ impl Job<'_> {
     pub(crate) fn run(
         &self,
         pool: &mut Pool,
-        tables: &mut Tables,
+        tables: &Arc<Tables>,
         hook: Option<Box<CommitHook<'_>>>,
         watch: impl Watch,
     ) -> Result<Outcome, ExecuteError> {
@@ -49,18 +50,13 @@ impl Job<'_> {
         let stop = AtomicBool::new(false);
         let canonical = tally::canonical(&rules, self.block, self.options.output);
         let mut sink = Sink { canonical, hook };
-        tables.expect(self.block);
-        let shared: &Tables = tables;
-        let mut view = View::new(shared, self.source, &stop);
+        let mut view = View::new(tables.clone(), Parent::Source(self.source), &stop);
         begin(&rules, self.block, &env, &mut view, &mut sink)?;
-        let transactions = self.transactions(shared, &env, &stop, sink, watch);
+        let transactions = self.transactions(tables.clone(), &env, &stop, sink, watch);
         let (committer, statistics) = transactions.drive(pool)?;
         let (mut sink, tally) = committer.into_parts();
         sink.next();
-        let end = position(self.block.transactions.len());
-        let failure = RefCell::new(None);
-        let ledger = Ledger::new(&mut view, &mut sink, end, &failure);
-        let result = tally.finish(&rules, ledger, &failure)?;
+        let result = finish(&rules, tally, &mut view, &mut sink)?;
         let canonical = sink.canonical.take();
         drop((view, sink));
         let flat = || output::flat(tables);
@@ -70,18 +66,18 @@ impl Job<'_> {
     /// All transactions, for all workers.
     fn transactions<'b, W: Watch>(
         &'b self,
-        tables: &'b Tables,
+        tables: Arc<Tables>,
         env: &'b EvmEnv,
         stop: &'b AtomicBool,
         sink: Sink<'b>,
         watch: W,
     ) -> Run<'b, Revm<'b>, W> {
         let vm = Revm::new(env, self.block, sink.wants_state());
-        let committer = Committer::new(tables, Tally::new(self.block, env), sink);
+        let committer = Committer::new(tables.clone(), Tally::new(self.block, env), sink);
         let input = Input {
             tables,
             block: self.block,
-            source: self.source,
+            parent: Parent::Source(self.source),
             limits: self.limits,
             stop,
             forced: self.options.forced,
@@ -107,6 +103,19 @@ pub(crate) fn begin<'b>(
         view.basic(env.block_env.beneficiary).map_err(host)?;
     }
     Ok(())
+}
+
+/// The block's end, on committed state.
+pub(crate) fn finish<'b>(
+    rules: &Rules<'_>,
+    tally: Tally<'_>,
+    view: &mut View<'b>,
+    sink: &mut Sink<'b>,
+) -> Result<BlockExecutionResult<Receipt>, ExecuteError> {
+    let failure = RefCell::new(None);
+    let end = position(tally.block.transactions.len());
+    let ledger = Ledger::new(view, sink, end, &failure);
+    tally.finish(rules, ledger, &failure)
 }
 
 fn host(error: ViewError) -> ExecuteError {

@@ -21,6 +21,7 @@ use crate::{
 };
 use alloy_primitives::U256;
 use revm::{bytecode::Bytecode, context::result::ExecutionResult};
+use std::sync::Arc;
 
 /// Incarnations of a transaction's versions: it runs speculatively at most once, then at most once
 /// in order; a soft result commits moved values; the reward comes last.
@@ -42,7 +43,7 @@ pub(crate) enum Validity {
 
 /// What the token's holder works on.
 pub(crate) struct Committer<'b> {
-    pub(crate) tables: &'b Tables,
+    pub(crate) tables: Arc<Tables>,
     pub(crate) tally: Tally<'b>,
     rewards: Rewards,
     pub(crate) sink: Sink<'b>,
@@ -54,7 +55,7 @@ pub(crate) struct Committer<'b> {
 }
 
 impl<'b> Committer<'b> {
-    pub(crate) fn new(tables: &'b Tables, tally: Tally<'b>, sink: Sink<'b>) -> Self {
+    pub(crate) fn new(tables: Arc<Tables>, tally: Tally<'b>, sink: Sink<'b>) -> Self {
         let rewards = Rewards::new(tables.account_id(&tally.env.block_env.beneficiary));
         let (back_off, moved) = (BackOff::default(), Vec::new());
         Self { tables, tally, rewards, sink, back_off, moved, failure: None }
@@ -68,7 +69,7 @@ impl<'b> Committer<'b> {
 
     /// Makes the tables committed state in every cell, the beneficiary's included.
     pub(crate) fn settle(&mut self) {
-        self.rewards.settle(self.tables);
+        self.rewards.settle(&self.tables);
     }
 
     /// How an execution relates to committed state.
@@ -77,7 +78,7 @@ impl<'b> Committer<'b> {
         let mut validity = Validity::Exact;
         for read in &reads.accounts {
             if self.rewards.concern(read.id) {
-                self.rewards.settle(self.tables);
+                self.rewards.settle(&self.tables);
             }
             match fit(self.tables.account(read.id), read) {
                 Fit::Exact => {}
@@ -168,7 +169,7 @@ impl<'b> Committer<'b> {
     /// Commits a record of an execution on committed state; its versions were never published.
     pub(crate) fn commit_in_order(&mut self, index: usize, record: &mut Record) {
         let stamp = Stamp::new(position(index), IN_ORDER);
-        record.writes.commit(self.tables, stamp);
+        record.writes.commit(&self.tables, stamp);
         self.finish(index, record);
     }
 
@@ -189,7 +190,8 @@ impl<'b> Committer<'b> {
     fn finish(&mut self, index: usize, record: &mut Record) {
         let stamp = Stamp::new(position(index), REWARDED);
         let eip161 = self.tally.eip161();
-        let paid = record.reward.map(|reward| self.rewards.pay(self.tables, stamp, reward, eip161));
+        let paid =
+            record.reward.map(|reward| self.rewards.pay(&self.tables, stamp, reward, eip161));
         self.tally.receipt(index, take_result(record));
         if self.sink.wants_state() {
             self.sink.next();

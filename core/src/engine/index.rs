@@ -86,7 +86,8 @@ impl Index {
         (self.mask + 1) << (2 * level)
     }
 
-    fn find(&self, hash: u64, is: &impl Fn(u32) -> bool) -> Option<u32> {
+    /// The index of a key that is known.
+    pub(crate) fn find(&self, hash: u64, is: &impl Fn(u32) -> bool) -> Option<u32> {
         for (level, buckets) in self.levels.iter().enumerate() {
             let buckets = buckets.get()?;
             let mask = self.size(level) - 1;

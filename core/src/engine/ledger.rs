@@ -18,7 +18,7 @@ use revm::{
 };
 use std::cell::RefCell;
 
-/// Reads committed state, writes committed state. Only while no worker runs.
+/// Reads committed state, writes committed state. Only while no worker commits.
 pub(crate) struct Ledger<'v, 'b> {
     pub(crate) view: &'v mut View<'b>,
     sink: &'v mut Sink<'b>,
@@ -98,7 +98,7 @@ impl DatabaseCommit for Ledger<'_, '_> {
         if let Err(ViewError::Source(error)) = drained {
             self.failure.borrow_mut().get_or_insert(error);
         }
-        writes.commit(self.view.tables, stamp);
+        writes.commit(&self.view.tables, stamp);
         if self.sink.wants_state() {
             state.values_mut().for_each(|account| account.info.account_id = None);
             let step = if self.position == 0 { Step::PreBlock } else { Step::PostBlock };

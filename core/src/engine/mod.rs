@@ -25,6 +25,7 @@ pub(crate) mod block;
 mod cells;
 mod commit;
 pub(crate) mod evm;
+mod flight;
 mod index;
 mod inline;
 mod ledger;
@@ -32,6 +33,10 @@ mod limits;
 #[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
 mod models;
 mod output;
+mod overlay;
+mod parent;
+mod pipeline;
+mod range;
 mod record;
 mod reward;
 mod run;
@@ -48,6 +53,7 @@ mod vm;
 mod watch;
 
 pub use limits::{CancelToken, Limits};
+pub use range::RangeError;
 pub use sink::{Commit, CommitHook, Step};
 pub use speculation::{Speculated, Speculation, Validation};
 
@@ -66,7 +72,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
-use tables::Tables;
+use tables::Shelf;
 use watch::{Recorder, Unwatched};
 
 /// How an [`Engine`] works. None of it changes a result.
@@ -95,6 +101,8 @@ pub struct Optimisations {
     pub payment_runs: bool,
     /// A block whose transactions are likely to form one chain runs on the calling thread.
     pub chain_prediction: bool,
+    /// In a range of blocks, workers that find nothing to do go ahead with the next block.
+    pub pipelining: bool,
 }
 
 impl Optimisations {
@@ -104,6 +112,7 @@ impl Optimisations {
         long_first: true,
         payment_runs: true,
         chain_prediction: true,
+        pipelining: true,
     };
     /// None of them.
     pub const NONE: Self = Self {
@@ -111,6 +120,7 @@ impl Optimisations {
         long_first: false,
         payment_runs: false,
         chain_prediction: false,
+        pipelining: false,
     };
 }
 
@@ -132,8 +142,8 @@ impl Default for Options {
     }
 }
 
-/// Executes blocks in parallel. Keeps its threads and its memory between blocks. One block at a
-/// time: concurrent callers take turns.
+/// Executes blocks in parallel. Keeps its threads and its memory between blocks. One block, or one
+/// range of blocks, at a time: concurrent callers take turns.
 pub struct Engine {
     options: Options,
     inner: Mutex<Inner>,
@@ -142,7 +152,7 @@ pub struct Engine {
 /// What is kept between blocks.
 struct Inner {
     pool: Pool,
-    tables: Tables,
+    shelf: Shelf,
 }
 
 impl std::fmt::Debug for Engine {
@@ -155,7 +165,7 @@ impl Engine {
     /// Starts an engine and its threads.
     pub fn new(options: Options) -> Self {
         let pool = Pool::new(options.threads.max(1) - 1);
-        Self { options, inner: Mutex::new(Inner { pool, tables: Tables::new() }) }
+        Self { options, inner: Mutex::new(Inner { pool, shelf: Shelf::default() }) }
     }
 
     /// The options it was started with.
@@ -222,15 +232,17 @@ impl Engine {
         limits: &Limits,
     ) -> Result<(Outcome, Trace), ExecuteError> {
         let mut inner = self.inner.lock();
-        let Inner { pool, tables } = &mut *inner;
+        let Inner { pool, shelf } = &mut *inner;
+        let tables = shelf.begin(block);
         let job = block::Job { chain, block, source, limits, options: &self.options };
         let start = Instant::now();
         let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
-        let outcome = guarded(|| job.run(pool, tables, None, &recorder));
+        let outcome = guarded(|| job.run(pool, &tables, None, &recorder));
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let inline = !self.options.forced && self.runs_inline(block, source);
-        let traced = outcome.map(|outcome| (outcome, recorder.finish(tables, nanos, inline)));
-        tables.reset();
+        let traced = outcome.map(|outcome| (outcome, recorder.finish(&tables, nanos, inline)));
+        drop(tables);
+        shelf.tidy();
         traced
     }
 
@@ -274,10 +286,12 @@ impl Engine {
             return guarded(|| execute_bare(chain, block, source, self.options.output));
         }
         let mut inner = self.inner.lock();
-        let Inner { pool, tables } = &mut *inner;
+        let Inner { pool, shelf } = &mut *inner;
+        let tables = shelf.begin(block);
         let job = block::Job { chain, block, source, limits, options: &self.options };
-        let outcome = guarded(|| job.run(pool, tables, hook, Unwatched));
-        tables.reset();
+        let outcome = guarded(|| job.run(pool, &tables, hook, Unwatched));
+        drop(tables);
+        shelf.tidy();
         outcome
     }
 }

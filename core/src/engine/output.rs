@@ -1,4 +1,5 @@
-//! The flat output: one pass over the tables after the last commit.
+//! The flat output: one pass over the tables after the last commit. Locations may still be added to
+//! them meanwhile: those have no committed version.
 
 use super::{
     cells::AccountCell,
@@ -12,7 +13,7 @@ use std::ops::Range;
 type WrittenSlot = (u32, U256, U256, U256);
 
 /// The net changes of the block.
-pub(crate) fn flat(tables: &mut Tables) -> StateChanges {
+pub(crate) fn flat(tables: &Tables) -> StateChanges {
     let slots = written_slots(tables);
     let mut next = 0;
     let mut written: Vec<(Address, u32, Range<usize>)> = Vec::new();
@@ -30,7 +31,7 @@ pub(crate) fn flat(tables: &mut Tables) -> StateChanges {
     for (address, id, range) in written {
         changes.push(account_change(tables.account(id), address, &slots[range]));
     }
-    changes.set_codes(tables.codes());
+    changes.set_codes(tables.codes().into_iter());
     changes
 }
 

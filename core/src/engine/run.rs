@@ -9,7 +9,7 @@
 //! finds every record ready and commits to the end.
 
 use super::{
-    ahead::{Ahead, Counters, Input, Worker, pause, position},
+    ahead::{Ahead, Counters, Input, Turn, Worker, pause, position},
     commit::{Committer, Validity},
     record::Record,
     schedule::Claim,
@@ -31,8 +31,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The workers of one block, who commit what they executed.
 pub(crate) struct Run<'b, V, W> {
-    ahead: Ahead<'b, V, W>,
-    committer: Mutex<Committer<'b>>,
+    pub(crate) ahead: Ahead<'b, V, W>,
+    pub(crate) committer: Mutex<Committer<'b>>,
 }
 
 impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
@@ -70,30 +70,41 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     pub(crate) fn work(&self, number: usize) {
         let mut worker = self.ahead.worker(number);
         let mut idle = 0;
-        let mut last = None;
-        while !self.ahead.stopped() {
-            if let Some(error) = self.ahead.input.limits.exceeded() {
-                self.fail(&mut self.committer.lock(), error.into());
-                return;
-            }
-            match self.ahead.schedule.claim(last, idle) {
-                Claim::Run(indices) => {
-                    idle = 0;
-                    last = indices.clone().last();
-                    for index in indices {
-                        self.execute(&mut worker, index);
-                    }
-                }
-                Claim::Wait => {
+        loop {
+            match self.turn(&mut worker, idle) {
+                Turn::Worked => idle = 0,
+                Turn::Waits => {
                     idle += 1;
-                    self.commit_if_free(&mut worker);
                     pause(idle);
                 }
-                Claim::Finished => {
-                    self.commit_ready(&mut worker, &mut self.committer.lock());
-                    return;
-                }
+                Turn::Done => break,
             }
+        }
+        if !self.ahead.stopped() {
+            self.commit_ready(&mut worker, &mut self.committer.lock());
+        }
+    }
+
+    /// Executes what one claim gives, or commits what is ready, for a worker that has looked in
+    /// vain `idle` times.
+    pub(crate) fn turn(&self, worker: &mut Worker<V::Instance>, idle: u32) -> Turn {
+        if self.ahead.stopped() {
+            return Turn::Done;
+        }
+        if let Some(error) = self.ahead.input.limits.exceeded() {
+            self.fail(&mut self.committer.lock(), error.into());
+            return Turn::Done;
+        }
+        match self.ahead.claim(worker, idle) {
+            Claim::Run(indices) => {
+                indices.for_each(|index| self.execute(worker, index));
+                Turn::Worked
+            }
+            Claim::Wait => {
+                self.commit_if_free(worker);
+                Turn::Waits
+            }
+            Claim::Finished => Turn::Done,
         }
     }
 
@@ -123,7 +134,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     }
 
     /// Commits the ready prefix if nobody else is at it.
-    fn commit_if_free(&self, worker: &mut Worker<V::Instance>) {
+    pub(crate) fn commit_if_free(&self, worker: &mut Worker<V::Instance>) {
         while self.ahead.schedule.is_ready(self.ahead.schedule.head()) {
             let Some(mut committer) = self.committer.try_lock() else { return };
             self.commit_ready(worker, &mut committer);
@@ -148,11 +159,11 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             }
             let record = self.ahead.take(index);
             match record {
-                Some(record) => match committer.validate(&record) {
+                Some(record) => match self.validate(worker, committer, &record) {
                     Validity::Stale => {
                         if W::ON {
                             let read = committer.stale_read(&record);
-                            self.ahead.watch.stale(self.ahead.input.tables, index, read);
+                            self.ahead.watch.stale(&self.ahead.input.tables, index, read);
                         }
                         self.ahead.withdraw(index, &record.writes);
                         worker.recycle(record);
@@ -163,6 +174,21 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
                 None => self.repeat(worker, committer, index),
             }
         }
+    }
+
+    /// Compares a record with committed state. What it read while the parent block was executed
+    /// has to be read from the final one first; where that fails, the head's own execution tells
+    /// whether it matters.
+    fn validate(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        committer: &mut Committer<'b>,
+        record: &Record,
+    ) -> Validity {
+        if record.reads.early && !self.ahead.learn(worker, &record.reads) {
+            return Validity::Stale;
+        }
+        committer.validate(record)
     }
 
     /// Executes the head once more, on committed state.
@@ -275,7 +301,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         }
     }
 
-    fn fail(&self, committer: &mut MutexGuard<'_, Committer<'b>>, error: ExecuteError) {
+    pub(crate) fn fail(&self, committer: &mut MutexGuard<'_, Committer<'b>>, error: ExecuteError) {
         committer.failure.get_or_insert(error);
         self.ahead.stop();
     }

@@ -104,6 +104,8 @@ pub(crate) struct Schedule<'b> {
     /// Below this index only the head is handed out.
     serial_until: AtomicUsize,
     queue: Mutex<Queue>,
+    /// Set when the queue was found empty for good.
+    handed_out: AtomicBool,
 }
 
 impl<'b> Schedule<'b> {
@@ -126,6 +128,7 @@ impl<'b> Schedule<'b> {
             head: AtomicUsize::new(0),
             serial_until: AtomicUsize::new(0),
             queue: Mutex::new(Queue { long, ..Queue::default() }),
+            handed_out: AtomicBool::new(len == 0),
         }
     }
 
@@ -211,6 +214,11 @@ impl<'b> Schedule<'b> {
         }
     }
 
+    /// Whether there is nothing left to claim.
+    pub(crate) fn has_handed_out_all(&self) -> bool {
+        self.handed_out.load(Ordering::Relaxed)
+    }
+
     /// Whether the scheduler backed off at least once.
     pub(crate) fn backed_off(&self) -> bool {
         self.serial_until.load(Ordering::Relaxed) > 0
@@ -271,6 +279,7 @@ impl<'b> Schedule<'b> {
             return Claim::one(queue.deferred.remove(at) as usize);
         }
         if queue.next >= self.len() && queue.deferred.is_empty() {
+            self.handed_out.store(true, Ordering::Relaxed);
             return Claim::Finished;
         }
         Claim::Wait

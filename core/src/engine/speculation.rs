@@ -21,13 +21,14 @@ use super::{
     ahead::{Ahead, Input},
     block::begin,
     limits::Limits,
+    parent::Parent,
     record::Record,
     schedule::Schedule,
     sink::Sink,
     soft::{Fit, fit_value, patch},
     steps::Steps,
     tables::{AccountValue, Tables},
-    view::{AccountRead, ReadSet, View},
+    view::{AccountRead, ReadSet},
     vm::Revm,
     watch::Unwatched,
 };
@@ -103,20 +104,19 @@ impl Engine {
         host: impl FnOnce(&mut Speculation<'_>) -> T,
     ) -> T {
         let mut inner = self.inner.lock();
-        let Inner { pool, tables } = &mut *inner;
-        tables.expect(block);
+        let Inner { pool, shelf } = &mut *inner;
+        let tables = shelf.begin(block);
         let rules = chain.rules(&block.header);
         let env = rules.evm_env(&block.header);
         let stop = AtomicBool::new(false);
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let tables: &Tables = tables;
             let optimisations = self.options.optimisations;
+            let parent = Parent::Source(source);
             let input =
-                Input { tables, block, source, limits, stop: &stop, forced: true, optimisations };
+                Input { tables, block, parent, limits, stop: &stop, forced: true, optimisations };
             let ahead = Ahead::new(Revm::new(&env, block, true), input, Unwatched);
             let prepared = catch_unwind(AssertUnwindSafe(|| {
-                let mut view = View::new(tables, source, &stop);
-                begin(&rules, block, &env, &mut view, &mut Sink::default())
+                begin(&rules, block, &env, &mut ahead.view(), &mut Sink::default())
             }));
             if !matches!(prepared, Ok(Ok(()))) {
                 ahead.stop();
@@ -131,7 +131,7 @@ impl Engine {
                 host(&mut Speculation { steps: Steps::new(&ahead), env: &env })
             })
         }));
-        tables.reset();
+        shelf.tidy();
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
@@ -159,7 +159,7 @@ impl<'s> Speculation<'s> {
     pub fn take(&mut self, index: usize) -> Option<Speculated<'s>> {
         let record = self.steps.take(index)?;
         let ahead = self.steps.ahead;
-        let (tables, schedule) = (ahead.input.tables, &ahead.schedule);
+        let (tables, schedule) = (&*ahead.input.tables, &ahead.schedule);
         Some(Speculated { index, record, tables, schedule, env: self.env })
     }
 

@@ -41,10 +41,9 @@ pub(crate) struct Steps<'s, V> {
 
 impl<'s, V: Vm<'s>> Steps<'s, V> {
     pub(crate) fn new(ahead: &'s Ahead<'s, V, Unwatched>) -> Self {
-        let input = &ahead.input;
         Self {
             ahead,
-            view: View::new(input.tables, input.source, input.stop),
+            view: ahead.view(),
             head: 0,
             back_off: BackOff::default(),
             taken: false,
@@ -125,7 +124,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
 
     fn publish(&mut self) {
         let stamp = Stamp::new(position(self.head), IN_ORDER);
-        self.writes.commit(self.ahead.input.tables, stamp);
+        self.writes.commit(&self.ahead.input.tables, stamp);
         // What the speculative run wrote and the host did not.
         self.ahead.withdraw(self.head, &self.published);
         self.published.clear();

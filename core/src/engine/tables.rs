@@ -21,6 +21,7 @@ use revm::bytecode::Bytecode;
 use std::{
     collections::HashMap,
     hash::{BuildHasher, Hasher},
+    sync::Arc,
 };
 
 pub(crate) use super::{
@@ -52,6 +53,35 @@ pub(crate) struct Tables {
     block_hashes: Mutex<HashMap<u64, B256, Seeded>>,
 }
 
+/// The sets of tables that an engine has, each for one block at a time: one for a single block, up
+/// to four for a range. A set is free once nobody else holds it.
+#[derive(Default)]
+pub(crate) struct Shelf(Vec<Arc<Tables>>);
+
+impl Shelf {
+    /// Empty tables with room for such a block.
+    pub(crate) fn begin(&mut self, block: &Block) -> Arc<Tables> {
+        let at = match self.0.iter_mut().position(|tables| Arc::get_mut(tables).is_some()) {
+            Some(at) => at,
+            None => {
+                self.0.push(Arc::new(Tables::new()));
+                self.0.len() - 1
+            }
+        };
+        if let Some(tables) = Arc::get_mut(&mut self.0[at]) {
+            tables.reset();
+            tables.expect(block);
+        }
+        self.0[at].clone()
+    }
+
+    /// Forgets the blocks; keeps the memory.
+    pub(crate) fn tidy(&mut self) {
+        // A set that somebody still holds is left to that one.
+        self.0.retain_mut(|tables| Arc::get_mut(tables).map(Tables::reset).is_some());
+    }
+}
+
 impl Tables {
     pub(crate) fn new() -> Self {
         Self {
@@ -80,11 +110,23 @@ impl Tables {
         self.account_index.find_or_insert(self.hash(key), |id| self.account(id).has_key(key), push)
     }
 
+    /// The same where the account is known.
+    pub(crate) fn find_account(&self, address: &Address) -> Option<u32> {
+        let key = account_key(address);
+        self.account_index.find(self.hash(key), &|id| self.account(id).has_key(key))
+    }
+
     /// The slot's index in these tables.
     pub(crate) fn slot_id(&self, account: u32, slot: &U256) -> u32 {
         let key = slot_key(account, slot);
         let push = || self.slots.push(|cell| cell.set_key(key));
         self.slot_index.find_or_insert(self.hash(key), |id| self.slot(id).has_key(key), push)
+    }
+
+    /// The same where the slot is known.
+    pub(crate) fn find_slot(&self, account: u32, slot: &U256) -> Option<u32> {
+        let key = slot_key(account, slot);
+        self.slot_index.find(self.hash(key), &|id| self.slot(id).has_key(key))
     }
 
     fn hash<const N: usize>(&self, key: [u64; N]) -> u64 {
@@ -159,8 +201,8 @@ impl Tables {
         self.slots.cells()
     }
 
-    pub(crate) fn codes(&mut self) -> impl Iterator<Item = (B256, Bytecode)> + '_ {
-        self.codes.get_mut().iter().map(|(hash, code)| (*hash, code.clone()))
+    pub(crate) fn codes(&self) -> Vec<(B256, Bytecode)> {
+        self.codes.read().iter().map(|(hash, code)| (*hash, code.clone())).collect()
     }
 
     /// Forgets the block; keeps the memory.

@@ -27,7 +27,7 @@ pub(crate) struct Stamp(u64);
 
 impl Stamp {
     pub(crate) const BASE: Self = Self(0);
-    /// Of a value that no version ever had: a prediction.
+    /// Of a value that no version ever had: a prediction, of a nonce or of the parent state.
     pub(crate) const PREDICTED: Self = Self(u64::MAX);
 
     /// Incarnations start at 1, so that no stamp equals the base.

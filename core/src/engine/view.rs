@@ -1,8 +1,10 @@
 //! The state as one transaction sees it: a revm database over the multi-version tables.
 //!
-//! Role: answer with the newest version below the transaction's position, else with the base value;
-//! log every answer, and which of its fields the execution depends on, so that it can be validated
-//! when its turn comes ([`super::soft`] has the rules).
+//! Role: answer with the newest version below the transaction's position, else with the base value,
+//! which is read from the parent state once; while that is not final ([`super::parent`]), with a
+//! prediction of it, kept nowhere but in the log. Log every answer, and which of its fields the
+//! execution depends on, so that it can be validated when its turn comes ([`super::soft`] has the
+//! rules).
 //!
 //! Invariants: one look-up per account and execution (revm's journal keeps what it loaded), so that
 //! balance, nonce, code hash and code belong together; a missing account is `None`; storage of a
@@ -10,6 +12,7 @@
 
 use super::{
     evm::Observe,
+    parent::Parent,
     soft::HUGE,
     tables::{AccountValue, Position, Stamp, Tables},
 };
@@ -25,6 +28,7 @@ use revm::{
     database_interface::DBErrorMarker,
     state::{AccountId, AccountInfo},
 };
+use std::sync::Arc;
 
 /// An account read: what was seen, under which stamp, and what the execution made of it.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +71,8 @@ pub(crate) struct ReadSet {
     /// Numbers and hashes of ancestors. They do not change in a block, so only a host with a
     /// database of its own compares them.
     pub(crate) block_hashes: Vec<(u64, B256)>,
+    /// Some of it was read while the parent block was still being executed.
+    pub(crate) early: bool,
 }
 
 impl ReadSet {
@@ -74,6 +80,7 @@ impl ReadSet {
         self.accounts.clear();
         self.slots.clear();
         self.block_hashes.clear();
+        self.early = false;
     }
 }
 
@@ -103,9 +110,9 @@ impl DBErrorMarker for ViewError {}
 
 /// One worker's window on the tables.
 pub(crate) struct View<'b> {
-    pub(crate) tables: &'b Tables,
+    pub(crate) tables: Arc<Tables>,
     reader: Option<Box<dyn StateReader + 'b>>,
-    source: &'b dyn crate::StateSource,
+    parent: Parent<'b>,
     stop: &'b AtomicBool,
     lens: Lens,
     pub(crate) reads: ReadSet,
@@ -123,15 +130,11 @@ impl std::fmt::Debug for View<'_> {
 }
 
 impl<'b> View<'b> {
-    pub(crate) fn new(
-        tables: &'b Tables,
-        source: &'b dyn crate::StateSource,
-        stop: &'b AtomicBool,
-    ) -> Self {
+    pub(crate) fn new(tables: Arc<Tables>, parent: Parent<'b>, stop: &'b AtomicBool) -> Self {
         Self {
             tables,
             reader: None,
-            source,
+            parent,
             stop,
             lens: Lens::default(),
             reads: ReadSet::default(),
@@ -162,19 +165,69 @@ impl<'b> View<'b> {
     }
 
     fn reader(&mut self) -> Result<&mut (dyn StateReader + 'b), SourceError> {
-        if self.reader.is_none() {
-            self.reader = Some(self.source.reader()?);
-        }
-        self.reader.as_deref_mut().ok_or_else(|| SourceError::new(Location::Reader, "no reader"))
+        reader(&mut self.reader, &self.parent)
     }
 
-    fn base_account(&mut self, id: u32, address: Address) -> Result<AccountValue, ViewError> {
+    /// The account in the parent state; a prediction of it while the parent is not final.
+    fn base_account(
+        &mut self,
+        id: u32,
+        address: Address,
+    ) -> Result<(Stamp, AccountValue), ViewError> {
         let cell = self.tables.account(id);
         if let Some(base) = cell.known_base() {
-            return Ok(base);
+            return Ok((Stamp::BASE, base));
         }
-        let reader = self.reader()?;
-        Ok(cell.base(|| reader.account(address))?)
+        // Asked before the read: an answer that was begun on a final parent is final.
+        let is_final = self.parent.is_final();
+        let reader = reader(&mut self.reader, &self.parent)?;
+        if is_final {
+            return Ok((Stamp::BASE, cell.base(|| reader.account(address))?));
+        }
+        let info = reader.account(address)?;
+        self.reads.early = true;
+        Ok((Stamp::PREDICTED, AccountValue::new(info.as_ref())))
+    }
+
+    /// The slot in the parent state; a prediction of it while the parent is not final.
+    fn base_slot(
+        &mut self,
+        id: u32,
+        address: Address,
+        slot: U256,
+    ) -> Result<(Stamp, U256), ViewError> {
+        let cell = self.tables.slot(id);
+        if let Some(base) = cell.known_base() {
+            return Ok((Stamp::BASE, base));
+        }
+        let is_final = self.parent.is_final();
+        let reader = reader(&mut self.reader, &self.parent)?;
+        if is_final {
+            return Ok((Stamp::BASE, cell.base(|| reader.storage(address, slot))?));
+        }
+        let value = reader.storage(address, slot)?;
+        self.reads.early = true;
+        Ok((Stamp::PREDICTED, value))
+    }
+
+    /// Fills the base values that early reads are compared with. The parent is final.
+    pub(crate) fn learn(&mut self, reads: &ReadSet) -> Result<(), ViewError> {
+        let tables = self.tables.clone();
+        let early = |stamp, committed| stamp == Stamp::PREDICTED && committed == Stamp::BASE;
+        for read in &reads.accounts {
+            let cell = tables.account(read.id);
+            if early(read.stamp, cell.chain.committed_stamp()) {
+                self.base_account(read.id, cell.address())?;
+            }
+        }
+        for read in &reads.slots {
+            let cell = tables.slot(read.id);
+            if early(read.stamp, cell.chain.committed_stamp()) {
+                let (account, slot) = cell.key();
+                self.base_slot(read.id, tables.account(account).address(), slot)?;
+            }
+        }
+        Ok(())
     }
 
     /// The newest value below the position, with its stamp.
@@ -186,7 +239,7 @@ impl<'b> View<'b> {
         if let Some(version) = self.tables.account(id).chain.below(self.lens.position) {
             return Ok(version);
         }
-        Ok((Stamp::BASE, self.base_account(id, address)?))
+        self.base_account(id, address)
     }
 
     /// Logs the read of an account that no other read has logged; returns its place.
@@ -242,16 +295,7 @@ impl<'b> View<'b> {
             Some((stamp, value)) if stamp.position() >= wiped => (stamp, value),
             Some((stamp, _)) => (stamp, U256::ZERO),
             None if wiped > 0 || storage_known => (Stamp::BASE, U256::ZERO),
-            None => {
-                let base = match cell.known_base() {
-                    Some(base) => base,
-                    None => {
-                        let reader = self.reader()?;
-                        cell.base(|| reader.storage(address, slot))?
-                    }
-                };
-                (Stamp::BASE, base)
-            }
+            None => self.base_slot(id, address, slot)?,
         };
         self.reads.slots.push(SlotRead { account: place as u32, id, stamp, value });
         Ok(value)
@@ -264,9 +308,9 @@ impl<'b> View<'b> {
     /// The account's code, where it is known without asking the source. For what the block itself
     /// wrote it always is: revm's `State` takes a new account's code from the last transaction
     /// that touched it, the empty code included.
-    fn code_of(&self, id: u32, stamp: Stamp, hash: B256) -> Option<Bytecode> {
+    fn code_of(&self, id: u32, written: bool, hash: B256) -> Option<Bytecode> {
         if hash == KECCAK256_EMPTY {
-            return (stamp != Stamp::BASE).then(Bytecode::default);
+            return written.then(Bytecode::default);
         }
         let cell = self.tables.account(id);
         match cell.known_base() {
@@ -287,6 +331,17 @@ impl<'b> View<'b> {
             }
         }
     }
+}
+
+/// The reader of the parent state, made when it is first needed.
+fn reader<'v, 'b>(
+    reader: &'v mut Option<Box<dyn StateReader + 'b>>,
+    parent: &Parent<'b>,
+) -> Result<&'v mut (dyn StateReader + 'b), SourceError> {
+    if reader.is_none() {
+        *reader = Some(parent.reader()?);
+    }
+    reader.as_deref_mut().ok_or_else(|| SourceError::new(Location::Reader, "no reader"))
 }
 
 impl Observe for View<'_> {
@@ -332,6 +387,7 @@ impl Database for View<'_> {
         self.check_stop()?;
         let id = self.tables.account_id(&address);
         let (mut stamp, mut value) = self.account(id, address)?;
+        let early = stamp == Stamp::PREDICTED;
         let predicted = self.lens.predicted.filter(|(sender, _)| *sender == address);
         if let Some((_, nonce)) = predicted
             && value.exists
@@ -346,14 +402,15 @@ impl Database for View<'_> {
         }
         Ok(value.info().map(|mut info| {
             info.account_id = AccountId::new(id as usize);
-            info.code = self.code_of(id, stamp, info.code_hash);
+            let written = stamp != Stamp::BASE && !early;
+            info.code = self.code_of(id, written, info.code_hash);
             info
         }))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, ViewError> {
         self.check_stop()?;
-        let tables = self.tables;
+        let tables = self.tables.clone();
         let reader = self.reader()?;
         let code = tables.code_or_read(&code_hash, || reader.code(code_hash))?;
         // The account that asks was loaded last, or nearly so.
@@ -383,7 +440,7 @@ impl Database for View<'_> {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, ViewError> {
         self.check_stop()?;
-        let tables = self.tables;
+        let tables = self.tables.clone();
         let reader = self.reader()?;
         let hash = tables.block_hash(number, || reader.block_hash(number))?;
         self.reads.block_hashes.push((number, hash));

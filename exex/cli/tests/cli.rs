@@ -97,6 +97,47 @@ fn a_folder_replays_in_both_forms_with_all_json_keys() {
 }
 
 #[test]
+fn consecutive_blocks_replay_as_a_range() {
+    let settings = ["--blocks", "5", "--transactions", "12"];
+    for more in [&[][..], &["--without", "pipelining"], &["--forced", "--output", "bundle"]] {
+        let args = ["replay", "--range", "--json", "--rounds", "1", "--threads", "3"];
+        let output = braid(&[&args[..], &settings, more].concat());
+        assert_eq!(output.status.code(), Some(0), "{more:?}");
+        let lines = lines(&output);
+        assert_eq!(lines.len(), 6);
+        for block in &lines[..5] {
+            for check in ["match", "gas_used", "receipts_root", "requests_hash", "state_root"] {
+                assert_eq!(block[check], true, "{check}: {block}");
+            }
+            assert_eq!(block["txs"], 12);
+        }
+        assert_eq!((&lines[5]["matched"], &lines[5]["threads"]), (&5.into(), &3.into()));
+        assert!(lines[5]["bare_total"].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn blocks_with_a_gap_are_no_range() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 5_000_000, 0);
+    record(folder.path(), 5_000_002, 0);
+    let output = braid(&["replay", "--range", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("number 5000002") && text.contains("number 5000000"), "{text}");
+    let both = braid(&["replay", "--range", "--only", "bare", "x"]);
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
+fn a_wrong_header_in_a_range_exits_with_1() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 5_000_000, 1);
+    let output = braid(&["replay", "--range", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn a_read_latency_is_met_by_every_side_and_reads_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 5_000_000, 0);

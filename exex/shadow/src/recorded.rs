@@ -20,6 +20,7 @@ mod ancestors;
 mod error;
 mod fields;
 mod header;
+mod joined;
 mod proofs;
 mod reference;
 mod state;
@@ -28,6 +29,7 @@ mod tests;
 mod transaction;
 
 pub use error::{Problem, RecordedError, TransactionProblem};
+pub use joined::{JoinError, joined_state};
 pub use proofs::{AccountProof, At, Proofs, SlotProof, StateCheck, StateMismatch};
 pub use reference::Reference;
 pub use state::Prestate;

@@ -8,6 +8,7 @@ pub mod feed;
 pub mod host;
 pub mod jittery;
 pub mod late;
+pub mod line;
 pub mod scene;
 pub mod tx;
 

@@ -4,6 +4,8 @@
 #[cfg(all(feature = "loom", not(feature = "shuttle")))]
 mod primitives;
 #[cfg(feature = "shuttle")]
+mod range;
+#[cfg(feature = "shuttle")]
 mod scheduler;
 #[cfg(feature = "shuttle")]
 mod scripted;

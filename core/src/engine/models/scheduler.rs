@@ -5,8 +5,8 @@
 
 use super::{
     super::{
-        Optimisations, ahead::Input, commit::Committer, limits::Limits, run::Run, sink::Sink,
-        tables::Tables, watch::Unwatched,
+        Optimisations, ahead::Input, commit::Committer, limits::Limits, parent::Parent, run::Run,
+        sink::Sink, tables::Tables, watch::Unwatched,
     },
     scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
 };
@@ -17,6 +17,8 @@ use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
 use alloy_evm::EvmEnv;
 use alloy_primitives::{Address, Bytes, Signature, U256};
 use revm::state::AccountInfo;
+use std::sync::Arc;
+
 use shuttle::{
     Config, Runner,
     rand::{Rng, thread_rng},
@@ -92,6 +94,7 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         long_first: rng.gen_range(0..2) == 0,
         payment_runs: rng.gen_range(0..2) == 0,
         chain_prediction: true,
+        pipelining: true,
     }
 }
 
@@ -106,15 +109,15 @@ fn one_schedule() {
     let (source, limits, stop) = (state(), Limits::default(), AtomicBool::new(false));
     let mut env = EvmEnv::<revm::primitives::hardfork::SpecId>::default();
     env.block_env.beneficiary = BENEFICIARY;
-    let tables = Tables::new();
-    let committer = Committer::new(&tables, Tally::new(&block, &env), Sink::default());
+    let tables = Arc::new(Tables::new());
+    let committer = Committer::new(tables.clone(), Tally::new(&block, &env), Sink::default());
     let beneficiary = tables.account_id(&BENEFICIARY);
     let base = source.account(&BENEFICIARY).cloned();
     tables.account(beneficiary).base(|| Ok::<_, ()>(base)).unwrap();
     let input = Input {
-        tables: &tables,
+        tables: tables.clone(),
         block: &block,
-        source: &source,
+        parent: Parent::Source(&source),
         limits: &limits,
         stop: &stop,
         forced: rng.gen_range(0..2) == 0,

@@ -8,6 +8,7 @@ use super::{
     super::{
         ahead::{Ahead, Input},
         limits::Limits,
+        parent::Parent,
         record::Record,
         soft::{Fit, fit_value},
         steps::Steps,
@@ -20,6 +21,8 @@ use super::{
 use crate::{pool::Pool, sync::atomic::AtomicBool};
 use alloy_primitives::U256;
 use revm::state::{Account, AccountInfo, EvmState, EvmStorageSlot, TransactionId};
+use std::sync::Arc;
+
 use shuttle::{
     rand::{Rng, thread_rng},
     scheduler::RandomScheduler,
@@ -91,11 +94,11 @@ fn one_schedule() {
     let leaves = rng.gen_range(0..len + 4);
     let block = block(&mut rng, len);
     let (source, limits, stop) = (state(), Limits::default(), AtomicBool::new(false));
-    let tables = Tables::new();
+    let tables = Arc::new(Tables::new());
     let input = Input {
-        tables: &tables,
+        tables: tables.clone(),
         block: &block,
-        source: &source,
+        parent: Parent::Source(&source),
         limits: &limits,
         stop: &stop,
         forced: true,

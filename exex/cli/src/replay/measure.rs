@@ -151,7 +151,7 @@ pub(crate) fn incomplete(record: &RecordedBlock, error: &SourceError) -> String 
     format!("the record is not complete: {error}{}", owner.unwrap_or_default())
 }
 
-fn timed(side: impl FnOnce() -> Execution) -> (Execution, u64) {
+pub(super) fn timed(side: impl FnOnce() -> Execution) -> (Execution, u64) {
     let start = Instant::now();
     let outcome = side();
     (outcome, nanos(start.elapsed()))
@@ -171,7 +171,11 @@ pub(crate) fn median(mut times: Vec<u64>) -> u64 {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn checks(record: &RecordedBlock, outcome: &Outcome, difference: &mut Option<String>) -> Checks {
+pub(super) fn checks(
+    record: &RecordedBlock,
+    outcome: &Outcome,
+    difference: &mut Option<String>,
+) -> Checks {
     let header = &record.block.header;
     let byzantium = record.chain.rules(header).has_status_receipts(header);
     let state_root = match record.check_state(&outcome.state.to_flat()) {
@@ -195,7 +199,7 @@ fn checks(record: &RecordedBlock, outcome: &Outcome, difference: &mut Option<Str
 }
 
 /// The first difference from stock, in words.
-fn difference(side: &str, stock: &Execution, other: &Execution) -> Option<String> {
+pub(super) fn difference(side: &str, stock: &Execution, other: &Execution) -> Option<String> {
     let (stock, other) = match (stock, other) {
         (Ok(stock), Ok(other)) => (stock, other),
         (Err(stock), Err(other)) if stock.to_string() == other.to_string() => return None,

@@ -2,13 +2,15 @@
 //!
 //! Role: get the blocks ([`mod@input`]), measure and compare each ([`mod@measure`]), check it
 //! against its header, report it ([`mod@report`]). Results go to standard output, progress to
-//! standard error. With `--only` one side runs alone ([`mod@only`]), so that its memory can be
-//! told. `sides` holds the ways of executing a block.
+//! standard error. With `--range` the parallel side takes all blocks as one range ([`mod@range`]).
+//! With `--only` one side runs alone ([`mod@only`]), so that its memory can be told. `sides` holds
+//! the ways of executing a block.
 
 pub mod input;
 pub mod latency;
 pub mod measure;
 pub mod only;
+pub mod range;
 pub mod report;
 mod sides;
 
@@ -44,6 +46,8 @@ pub enum Without {
     PaymentRuns,
     /// Blocks that look like one chain run on the calling thread.
     ChainPrediction,
+    /// In a range, workers go ahead with the next block.
+    Pipelining,
 }
 
 /// One side alone.
@@ -90,8 +94,11 @@ pub struct ReplayArgs {
     pub read_latency: u64,
     /// On every side the block starts as RLP and ends verified: senders are recovered, body,
     /// receipts root and bloom compared with the header.
-    #[arg(long, conflicts_with = "only")]
+    #[arg(long, conflicts_with_all = ["only", "range"])]
     pub import: bool,
+    /// Executes the blocks, which must be consecutive, as one range on the parallel side.
+    #[arg(long, conflicts_with_all = ["only", "keep_going"])]
+    pub range: bool,
     /// Runs one side alone, block after block, and reports the peak of the process's memory.
     #[arg(long, value_enum, value_name = "SIDE")]
     pub only: Option<Only>,
@@ -116,6 +123,7 @@ impl ReplayArgs {
                 Without::LongFirst => optimisations.long_first = false,
                 Without::PaymentRuns => optimisations.payment_runs = false,
                 Without::ChainPrediction => optimisations.chain_prediction = false,
+                Without::Pipelining => optimisations.pipelining = false,
             }
         }
         optimisations
@@ -136,6 +144,9 @@ impl ReplayArgs {
 pub fn run(args: &ReplayArgs) -> Exit {
     if let Some(side) = args.only {
         return only::run(args, side);
+    }
+    if args.range {
+        return range::run(args);
     }
     let printer = Printer::new(args.json);
     let mut exit = Exit::Fine;
