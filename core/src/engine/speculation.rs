@@ -111,8 +111,16 @@ impl Engine {
         let result = catch_unwind(AssertUnwindSafe(|| {
             let tables: &Tables = tables;
             let optimisations = self.options.optimisations;
-            let input =
-                Input { tables, block, source, limits, stop: &stop, forced: true, optimisations };
+            let input = Input {
+                tables,
+                block,
+                source,
+                limits,
+                stop: &stop,
+                forced: true,
+                optimisations,
+                listed: None,
+            };
             let ahead = Ahead::new(Revm::new(&env, block, true), input, Unwatched);
             let prepared = catch_unwind(AssertUnwindSafe(|| {
                 let mut view = View::new(tables, source, &stop);

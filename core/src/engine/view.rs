@@ -10,6 +10,7 @@
 
 use super::{
     evm::Observe,
+    listed::Listed,
     soft::HUGE,
     tables::{AccountValue, Position, Stamp, Tables},
 };
@@ -87,6 +88,9 @@ pub(crate) struct Lens {
     /// The sender and the nonce that the transaction claims: shown instead of the nonce that the
     /// tables have, which may be of a time before the sender's previous transaction.
     pub(crate) predicted: Option<(Address, u64)>,
+    /// Where it is set, what the block's access list claims of higher positions than this one is
+    /// visible too. Only for runs that are validated.
+    pub(crate) listed: Option<Position>,
 }
 
 /// Why a read gave no answer.
@@ -107,6 +111,7 @@ pub(crate) struct View<'b> {
     reader: Option<Box<dyn StateReader + 'b>>,
     source: &'b dyn crate::StateSource,
     stop: &'b AtomicBool,
+    listed: Option<&'b Listed>,
     lens: Lens,
     pub(crate) reads: ReadSet,
     /// Place of the sender's read, once it was loaded softly.
@@ -133,12 +138,19 @@ impl<'b> View<'b> {
             reader: None,
             source,
             stop,
+            listed: None,
             lens: Lens::default(),
             reads: ReadSet::default(),
             sender: None,
             seen: Vec::new(),
             run: 0,
         }
+    }
+
+    /// The same with an access list, for runs that ask for it.
+    pub(crate) const fn with_list(mut self, listed: Option<&'b Listed>) -> Self {
+        self.listed = listed;
+        self
     }
 
     /// Starts a new execution with an empty log, whose memory `reads` lends.
@@ -183,10 +195,24 @@ impl<'b> View<'b> {
         id: u32,
         address: Address,
     ) -> Result<(Stamp, AccountValue), ViewError> {
-        if let Some(version) = self.tables.account(id).chain.below(self.lens.position) {
-            return Ok(version);
+        let version = self.tables.account(id).chain.below(self.lens.position);
+        let claim = match self.claims(version.map(|(stamp, _)| stamp)) {
+            Some((listed, above)) => {
+                listed.account(id, above, self.lens.position, || self.base_account(id, address))?
+            }
+            None => None,
+        };
+        match claim.or(version) {
+            Some(newest) => Ok(newest),
+            None => Ok((Stamp::BASE, self.base_account(id, address)?)),
         }
-        Ok((Stamp::BASE, self.base_account(id, address)?))
+    }
+
+    /// The access list, and the position above which its claims are newer than this version and
+    /// than what was committed when the execution began. `None` where it is not to be looked at.
+    fn claims(&self, version: Option<Stamp>) -> Option<(&'b Listed, Position)> {
+        let committed = self.lens.listed?;
+        Some((self.listed?, version.map_or(committed, |stamp| stamp.position().max(committed))))
     }
 
     /// Logs the read of an account that no other read has logged; returns its place.
@@ -238,7 +264,11 @@ impl<'b> View<'b> {
         }
         let id = self.tables.slot_id(account, &slot);
         let cell = self.tables.slot(id);
-        let (stamp, value) = match cell.chain.below(self.lens.position) {
+        let version = cell.chain.below(self.lens.position);
+        let claim = self
+            .claims(version.map(|(stamp, _)| stamp))
+            .and_then(|(listed, above)| listed.slot(id, above, self.lens.position));
+        let (stamp, value) = match claim.or(version) {
             Some((stamp, value)) if stamp.position() >= wiped => (stamp, value),
             Some((stamp, _)) => (stamp, U256::ZERO),
             None if wiped > 0 || storage_known => (Stamp::BASE, U256::ZERO),
@@ -271,7 +301,7 @@ impl<'b> View<'b> {
         let cell = self.tables.account(id);
         match cell.known_base() {
             Some(base) if base.code_hash == hash => cell.code().cloned(),
-            _ => self.tables.code(&hash),
+            _ => self.tables.code(&hash).or_else(|| self.claims(None)?.0.code(&hash)),
         }
     }
 

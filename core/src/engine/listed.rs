@@ -1,0 +1,246 @@
+//! What a block access list (EIP-7928) that came with a block says each transaction finds.
+//!
+//! Role: answer a speculative read with the value that the list claims for it, so that no worker
+//! waits for, or guesses, what an earlier transaction writes. Actors: the calling thread takes the
+//! list in before the workers start; from then on nothing here changes, but that the first reader
+//! of an account, who has its base value, puts the account's versions together.
+//!
+//! Protocol. The list stands beside the tables and not in them: no claimed value is ever a version,
+//! pending or committed. A speculative run that begins when `c` is the last committed position sees,
+//! of each location, the newest of its versions and of the claims above `c`; of one position the
+//! version. In-order runs and block-level rules see no claim at all.
+//!
+//! Why a wrong list cannot change a result: what it misleads is a speculative run, whose reads are
+//! all compared by value with committed state before anything of it is used; the stamp of a claim
+//! is that of no version, so the comparison is never skipped. What an in-order run sees, and what
+//! is committed, is what it would be without a list. The one thing that is not compared is what a
+//! code hash stands for: see [`decode`].
+//!
+//! Why a wrong list cannot mislead for long: a claim counts only until its transaction is committed.
+//!
+//! Why a right list leaves nothing to repeat: the claims below a position are then the transaction's
+//! very pre-state. What the list cannot say is put together by the rules of [`super::record`]: an
+//! account that has become empty is gone, and its storage with it.
+
+use super::{
+    cells::AccountValue,
+    tables::{Position, Stamp, Tables},
+};
+use crate::{block::Block, sync::OnceLock};
+use alloy_eip7928::{AccountChanges, BlockAccessIndex, ITEM_COST};
+use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY, U256};
+use revm::{bytecode::Bytecode, primitives::hardfork::SpecId};
+use std::collections::HashMap;
+
+/// The incarnation of a claim: no version has it.
+const CLAIMED: u8 = 0;
+/// A block changes one location at most for so much gas that it may use, and a few for nothing.
+const LOCATION_COST: u64 = ITEM_COST as u64;
+const FREE_LOCATIONS: u64 = 64;
+
+/// A claimed change of one field of an account.
+#[derive(Debug, Clone, Copy)]
+enum Field {
+    Balance(U256),
+    Nonce(u64),
+    Code(B256),
+}
+
+/// Claims of one location, ascending by position.
+type Claims<T> = Box<[(Position, T)]>;
+
+#[derive(Default)]
+struct ListedAccount {
+    changes: Claims<Field>,
+    /// The account after each position that changes it, once somebody knew its base value.
+    versions: OnceLock<Claims<AccountValue>>,
+}
+
+/// A block's access list in the form of the tables. Empty where the list is too long to be true.
+#[derive(Default)]
+pub(crate) struct Listed {
+    /// By the account's index in the tables.
+    accounts: Vec<ListedAccount>,
+    /// By the slot's index in the tables.
+    slots: Vec<Claims<U256>>,
+    /// By their true hashes.
+    codes: HashMap<B256, Bytecode, foldhash::fast::RandomState>,
+}
+
+impl Listed {
+    /// Takes a list in.
+    pub(crate) fn new(
+        list: &[AccountChanges],
+        block: &Block,
+        spec: SpecId,
+        tables: &Tables,
+    ) -> Self {
+        let mut listed = Self::default();
+        if locations(list) > block.header.gas_limit / LOCATION_COST + FREE_LOCATIONS {
+            return listed;
+        }
+        // The last transaction's writes are not read by any other.
+        let end = Position::try_from(block.transactions.len()).unwrap_or(Position::MAX);
+        for account in list.iter().filter(|account| changes(account)) {
+            let id = tables.account_id(&account.address);
+            let changes = listed.fields(account, end, spec);
+            // An honest list has each location once.
+            put(&mut listed.accounts, id).changes = changes;
+            for slot in &account.storage_changes {
+                let claims = slot.changes.iter();
+                let claims = claims.map(|change| (change.block_access_index, change.new_value));
+                *put(&mut listed.slots, tables.slot_id(id, &slot.slot)) = ordered(claims, end);
+            }
+        }
+        listed
+    }
+
+    /// The claimed changes of an account's fields.
+    fn fields(&mut self, account: &AccountChanges, end: Position, spec: SpecId) -> Claims<Field> {
+        let balances = account.balance_changes.iter();
+        let balances =
+            balances.map(|change| (change.block_access_index, Field::Balance(change.post_balance)));
+        let nonces = account.nonce_changes.iter();
+        let nonces =
+            nonces.map(|change| (change.block_access_index, Field::Nonce(change.new_nonce)));
+        let mut known = end;
+        let mut codes = Vec::new();
+        for change in &account.code_changes {
+            let at = change.block_access_index;
+            match decode(&change.new_code, spec) {
+                Some((hash, code)) => {
+                    self.codes.insert(hash, code);
+                    codes.push((at, Field::Code(hash)));
+                }
+                None => known = known.min(Position::try_from(at.get()).unwrap_or(known)),
+            }
+        }
+        ordered(balances.chain(nonces).chain(codes), known)
+    }
+
+    /// The account's newest claim between these two positions, both excluded. `base` tells the
+    /// account's base value; it is asked at most once for each account that has claims there.
+    pub(crate) fn account<E>(
+        &self,
+        id: u32,
+        above: Position,
+        below: Position,
+        base: impl FnOnce() -> Result<AccountValue, E>,
+    ) -> Result<Option<(Stamp, AccountValue)>, E> {
+        let Some(account) = self.accounts.get(id as usize) else { return Ok(None) };
+        if newest(&account.changes, above, below).is_none() {
+            return Ok(None);
+        }
+        let versions = match account.versions.get() {
+            Some(versions) => versions,
+            None => {
+                let base = base()?;
+                account.versions.get_or_init(|| versions(base, &account.changes))
+            }
+        };
+        Ok(newest(versions, above, below))
+    }
+
+    /// The slot's newest claim between these two positions, both excluded.
+    pub(crate) fn slot(&self, id: u32, above: Position, below: Position) -> Option<(Stamp, U256)> {
+        newest(self.slots.get(id as usize)?, above, below)
+    }
+
+    /// The code with this hash, where the list has it.
+    pub(crate) fn code(&self, hash: &B256) -> Option<Bytecode> {
+        self.codes.get(hash).cloned()
+    }
+}
+
+/// A code that is put down in a block of this fork, with its hash; `None` where the bytes do not
+/// tell what kind of code it is. For a validated run the hash stands for the code, so what is
+/// returned here must be the very code that its deployment would make of these bytes: from Prague
+/// on a well-formed delegation (EIP-7702) is always one, because London forbids to deploy anything
+/// that begins with its first byte (EIP-3541); before, nothing that begins with it is taken.
+fn decode(bytes: &Bytes, spec: SpecId) -> Option<(B256, Bytecode)> {
+    if bytes.is_empty() {
+        return Some((KECCAK256_EMPTY, Bytecode::default()));
+    }
+    let code = if bytes[0] == 0xef {
+        let code = Bytecode::new_raw_checked(bytes.clone()).ok()?;
+        if !spec.is_enabled_in(SpecId::PRAGUE) || !code.is_eip7702() {
+            return None;
+        }
+        code
+    } else {
+        Bytecode::new_legacy(bytes.clone())
+    };
+    Some((code.hash_slow(), code))
+}
+
+/// How many locations the list says are changed.
+fn locations(list: &[AccountChanges]) -> u64 {
+    let changed = list.iter().filter(|account| changes(account));
+    changed.map(|account| 1 + account.storage_changes.len() as u64).sum()
+}
+
+fn changes(account: &AccountChanges) -> bool {
+    !(account.storage_changes.is_empty()
+        && account.balance_changes.is_empty()
+        && account.nonce_changes.is_empty()
+        && account.code_changes.is_empty())
+}
+
+/// The place with this index, made where there is none yet.
+fn put<T: Default>(places: &mut Vec<T>, id: u32) -> &mut T {
+    let id = id as usize;
+    if places.len() <= id {
+        places.resize_with(id + 1, T::default);
+    }
+    &mut places[id]
+}
+
+/// The claims below `end`, by position; later ones of one position stand behind earlier ones.
+fn ordered<T>(claims: impl Iterator<Item = (BlockAccessIndex, T)>, end: Position) -> Claims<T> {
+    let mut ordered: Vec<_> = claims
+        .filter(|(index, _)| index.get() < u64::from(end))
+        .map(|(index, value)| (index.get() as Position, value))
+        .collect();
+    ordered.sort_by_key(|(position, _)| *position);
+    ordered.into()
+}
+
+fn newest<T: Copy>(
+    claims: &[(Position, T)],
+    above: Position,
+    below: Position,
+) -> Option<(Stamp, T)> {
+    let next = claims.partition_point(|(position, _)| *position < below);
+    let (position, value) = *claims.get(next.checked_sub(1)?)?;
+    (position > above).then(|| (Stamp::new(position, CLAIMED), value))
+}
+
+/// The account after each position that changes it, as [`super::record`] would write it.
+fn versions(base: AccountValue, changes: &[(Position, Field)]) -> Claims<AccountValue> {
+    let mut now = base;
+    let mut versions = Vec::new();
+    for group in changes.chunk_by(|one, other| one.0 == other.0) {
+        let position = group[0].0;
+        let mut next = AccountValue { exists: true, ..now };
+        for (_, field) in group {
+            match *field {
+                Field::Balance(balance) => next.balance = balance,
+                Field::Nonce(nonce) => next.nonce = nonce,
+                Field::Code(hash) => next.code_hash = hash,
+            }
+        }
+        if next.is_empty() {
+            if !now.exists {
+                continue;
+            }
+            next = AccountValue { wiped: position, storage_known: true, ..AccountValue::MISSING };
+        } else {
+            next.storage_known = now.storage_known || now.is_plain();
+        }
+        if next != now {
+            versions.push((position, next));
+            now = next;
+        }
+    }
+    versions.into()
+}
