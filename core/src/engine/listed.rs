@@ -20,7 +20,8 @@
 //!
 //! Why a right list leaves nothing to repeat: the claims below a position are then the transaction's
 //! very pre-state. What the list cannot say is put together by the rules of [`super::record`]: an
-//! account that has become empty is gone, and its storage with it.
+//! account that has become empty is gone, and its storage with it. Only before EIP-161 something is
+//! left: there an account may exist that has nothing, and no list tells.
 
 use super::{
     cells::AccountValue,

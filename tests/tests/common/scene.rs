@@ -22,7 +22,8 @@ use alloy_primitives::{Address, B256, U256, address, map::HashMap};
 use braid_core::{
     Block, Chain, Engine, ExecuteError, InvalidBlock, Optimisations, Options, Outcome, OutputKind,
     StateOutput, StateSource,
-    sequential::{execute_bare, execute_stock},
+    engine::Limits,
+    sequential::{execute_bare, execute_stock, execute_stock_with_access_list},
     source::{Location, MemoryState, decode_code},
 };
 use revm::{bytecode::opcode as op, database::BundleState, state::AccountInfo};
@@ -227,7 +228,34 @@ impl Scene {
                 assert_bounded(&outcome, self.block.transactions.len());
             }
         }
+        self.check_lists();
         (flat, bundle)
+    }
+
+    /// The engine with the block's right access list, and with the list of a block that does other
+    /// things with the same accounts.
+    fn check_lists(&self) {
+        let stock = |block: &Block, output| {
+            execute_stock_with_access_list(&self.chain, block, &self.state, output)
+        };
+        let mut other = self.block.clone();
+        other.transactions.truncate(other.transactions.len() / 2);
+        let other = stock(&other, OutputKind::Flat).ok().and_then(|outcome| outcome.access_list);
+        let other = other.unwrap_or_default();
+        for engine in ENGINES.iter() {
+            let output = engine.options().output;
+            let stock = stock(&self.block, output);
+            let right = stock.as_ref().ok().and_then(|outcome| outcome.access_list.as_ref());
+            for (what, list) in [("right list", right.unwrap_or(&other)), ("other list", &other)] {
+                let what = format!("{what}, {:?}", engine.options());
+                let (chain, block, source) = (&self.chain, &self.block, &self.late_source());
+                let limits = Limits::default();
+                let ran = engine.execute_with_access_list(chain, block, source, &limits, list);
+                let matches = ran.as_ref().is_ok_and(|(_, check)| check.is_match());
+                assert_eq!(matches, right == Some(list), "{what}");
+                assert_same(&what, &stock, &ran.map(|(outcome, _)| outcome));
+            }
+        }
     }
 
     /// Runs a valid block.
