@@ -61,7 +61,7 @@ impl Job<'_> {
         let stop = AtomicBool::new(false);
         tables.expect(self.block);
         let shared: &Tables = tables;
-        let take_in = |list| Listed::new(list, self.block, env.cfg_env.spec, shared);
+        let take_in = |list| Listed::new(list, self.block, &env, shared);
         let listed = self.lists.claimed.map(take_in);
         let listing = self.lists.wanted || rules.has_access_list(&self.block.header);
         let canonical = tally::canonical(self.options.output, listing);

@@ -8,7 +8,8 @@
 //! Protocol. The list stands beside the tables and not in them: no claimed value is ever a version,
 //! pending or committed. A speculative run that begins when `c` is the last committed position sees,
 //! of each location, the newest of its versions and of the claims above `c`; of one position the
-//! version. In-order runs and block-level rules see no claim at all.
+//! version. Of the beneficiary it sees claims below `c` too, because its cell may lack rewards that
+//! are committed ([`super::reward`]). In-order runs and block-level rules see no claim at all.
 //!
 //! Why a wrong list cannot change a result: what it misleads is a speculative run, whose reads are
 //! all compared by value with committed state before anything of it is used; the stamp of a claim
@@ -16,12 +17,13 @@
 //! is committed, is what it would be without a list. The one thing that is not compared is what a
 //! code hash stands for: see [`decode`].
 //!
-//! Why a wrong list cannot mislead for long: a claim counts only until its transaction is committed.
+//! Why a wrong list cannot mislead for long: a claim counts only until its transaction is committed;
+//! one about the beneficiary until the cell is settled, which the first comparison with it does.
 //!
 //! Why a right list leaves nothing to repeat: the claims below a position are then the transaction's
 //! very pre-state. What the list cannot say is put together by the rules of [`super::record`]: an
-//! account that has become empty is gone, and its storage with it. Only before EIP-161 something is
-//! left: there an account may exist that has nothing, and no list tells.
+//! account that has become empty is gone, and its storage with it. One thing is left: that an account
+//! without anything exists (before EIP-161), or is deleted because it was touched, no list tells.
 
 use super::{
     cells::AccountValue,
@@ -29,6 +31,7 @@ use super::{
 };
 use crate::{block::Block, sync::OnceLock};
 use alloy_eip7928::{AccountChanges, BlockAccessIndex, ITEM_COST};
+use alloy_evm::EvmEnv;
 use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY, U256};
 use revm::{bytecode::Bytecode, primitives::hardfork::SpecId};
 use std::collections::HashMap;
@@ -45,6 +48,16 @@ enum Field {
     Balance(U256),
     Nonce(u64),
     Code(B256),
+}
+
+/// Which claims count: those below `below` that are newer than what is committed and than the
+/// version.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) below: Position,
+    pub(crate) committed: Position,
+    /// The newest version below `below`.
+    pub(crate) version: Option<Stamp>,
 }
 
 /// Claims of one location, ascending by position.
@@ -64,6 +77,8 @@ pub(crate) struct Listed {
     accounts: Vec<ListedAccount>,
     /// By the slot's index in the tables.
     slots: Vec<Claims<U256>>,
+    /// The beneficiary's index in the tables.
+    beneficiary: u32,
     /// By their true hashes.
     codes: HashMap<B256, Bytecode, foldhash::fast::RandomState>,
 }
@@ -73,10 +88,11 @@ impl Listed {
     pub(crate) fn new(
         list: &[AccountChanges],
         block: &Block,
-        spec: SpecId,
+        env: &EvmEnv,
         tables: &Tables,
     ) -> Self {
-        let mut listed = Self::default();
+        let beneficiary = tables.account_id(&env.block_env.beneficiary);
+        let mut listed = Self { beneficiary, ..Self::default() };
         if locations(list) > block.header.gas_limit / LOCATION_COST + FREE_LOCATIONS {
             return listed;
         }
@@ -84,7 +100,7 @@ impl Listed {
         let end = Position::try_from(block.transactions.len()).unwrap_or(Position::MAX);
         for account in list.iter().filter(|account| changes(account)) {
             let id = tables.account_id(&account.address);
-            let changes = listed.fields(account, end, spec);
+            let changes = listed.fields(account, end, env.cfg_env.spec);
             // An honest list has each location once.
             put(&mut listed.accounts, id).changes = changes;
             for slot in &account.storage_changes {
@@ -119,17 +135,18 @@ impl Listed {
         ordered(balances.chain(nonces).chain(codes), known)
     }
 
-    /// The account's newest claim between these two positions, both excluded. `base` tells the
-    /// account's base value; it is asked at most once for each account that has claims there.
+    /// The account's claim that counts in this span. `base` tells the account's base value; it is
+    /// asked at most once for each account that has such a claim.
     pub(crate) fn account<E>(
         &self,
         id: u32,
-        above: Position,
-        below: Position,
+        span: Span,
         base: impl FnOnce() -> Result<AccountValue, E>,
     ) -> Result<Option<(Stamp, AccountValue)>, E> {
         let Some(account) = self.accounts.get(id as usize) else { return Ok(None) };
-        if newest(&account.changes, above, below).is_none() {
+        let committed = if id == self.beneficiary { 0 } else { span.committed };
+        let span = Span { committed, ..span };
+        if newest(&account.changes, span).is_none() {
             return Ok(None);
         }
         let versions = match account.versions.get() {
@@ -139,12 +156,12 @@ impl Listed {
                 account.versions.get_or_init(|| versions(base, &account.changes))
             }
         };
-        Ok(newest(versions, above, below))
+        Ok(newest(versions, span))
     }
 
-    /// The slot's newest claim between these two positions, both excluded.
-    pub(crate) fn slot(&self, id: u32, above: Position, below: Position) -> Option<(Stamp, U256)> {
-        newest(self.slots.get(id as usize)?, above, below)
+    /// The slot's claim that counts in this span.
+    pub(crate) fn slot(&self, id: u32, span: Span) -> Option<(Stamp, U256)> {
+        newest(self.slots.get(id as usize)?, span)
     }
 
     /// The code with this hash, where the list has it.
@@ -206,14 +223,11 @@ fn ordered<T>(claims: impl Iterator<Item = (BlockAccessIndex, T)>, end: Position
     ordered.into()
 }
 
-fn newest<T: Copy>(
-    claims: &[(Position, T)],
-    above: Position,
-    below: Position,
-) -> Option<(Stamp, T)> {
-    let next = claims.partition_point(|(position, _)| *position < below);
+fn newest<T: Copy>(claims: &[(Position, T)], span: Span) -> Option<(Stamp, T)> {
+    let next = claims.partition_point(|(position, _)| *position < span.below);
     let (position, value) = *claims.get(next.checked_sub(1)?)?;
-    (position > above).then(|| (Stamp::new(position, CLAIMED), value))
+    let version = span.version.map_or(0, Stamp::position);
+    (position > span.committed.max(version)).then(|| (Stamp::new(position, CLAIMED), value))
 }
 
 /// The account after each position that changes it, as [`super::record`] would write it.

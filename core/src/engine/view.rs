@@ -10,7 +10,7 @@
 
 use super::{
     evm::Observe,
-    listed::Listed,
+    listed::{Listed, Span},
     soft::HUGE,
     tables::{AccountValue, Position, Stamp, Tables},
 };
@@ -88,8 +88,8 @@ pub(crate) struct Lens {
     /// The sender and the nonce that the transaction claims: shown instead of the nonce that the
     /// tables have, which may be of a time before the sender's previous transaction.
     pub(crate) predicted: Option<(Address, u64)>,
-    /// Where it is set, what the block's access list claims of higher positions than this one is
-    /// visible too. Only for runs that are validated.
+    /// Where it is set, what the block's access list claims is visible too, if it is newer than this
+    /// committed position. Only for runs that are validated.
     pub(crate) listed: Option<Position>,
 }
 
@@ -197,9 +197,7 @@ impl<'b> View<'b> {
     ) -> Result<(Stamp, AccountValue), ViewError> {
         let version = self.tables.account(id).chain.below(self.lens.position);
         let claim = match self.claims(version.map(|(stamp, _)| stamp)) {
-            Some((listed, above)) => {
-                listed.account(id, above, self.lens.position, || self.base_account(id, address))?
-            }
+            Some((listed, span)) => listed.account(id, span, || self.base_account(id, address))?,
             None => None,
         };
         match claim.or(version) {
@@ -208,11 +206,11 @@ impl<'b> View<'b> {
         }
     }
 
-    /// The access list, and the position above which its claims are newer than this version and
-    /// than what was committed when the execution began. `None` where it is not to be looked at.
-    fn claims(&self, version: Option<Stamp>) -> Option<(&'b Listed, Position)> {
+    /// The access list, and which of its claims count beside this version. `None` where it is not to
+    /// be looked at.
+    fn claims(&self, version: Option<Stamp>) -> Option<(&'b Listed, Span)> {
         let committed = self.lens.listed?;
-        Some((self.listed?, version.map_or(committed, |stamp| stamp.position().max(committed))))
+        Some((self.listed?, Span { below: self.lens.position, committed, version }))
     }
 
     /// Logs the read of an account that no other read has logged; returns its place.
@@ -267,7 +265,7 @@ impl<'b> View<'b> {
         let version = cell.chain.below(self.lens.position);
         let claim = self
             .claims(version.map(|(stamp, _)| stamp))
-            .and_then(|(listed, above)| listed.slot(id, above, self.lens.position));
+            .and_then(|(listed, span)| listed.slot(id, span));
         let (stamp, value) = match claim.or(version) {
             Some((stamp, value)) if stamp.position() >= wiped => (stamp, value),
             Some((stamp, _)) => (stamp, U256::ZERO),

@@ -17,7 +17,7 @@ use alloy_eips::{
     eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
     eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
 };
-use alloy_hardforks::{EthereumHardfork as Fork, ForkCondition};
+use alloy_hardforks::{EthereumHardfork as Fork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, B256, U256, address, map::HashMap};
 use braid_core::{
     Block, Chain, Engine, ExecuteError, InvalidBlock, Optimisations, Options, Outcome, OutputKind,
@@ -251,11 +251,23 @@ impl Scene {
                 let (chain, block, source) = (&self.chain, &self.block, &self.late_source());
                 let limits = Limits::default();
                 let ran = engine.execute_with_access_list(chain, block, source, &limits, list);
+                if right == Some(list) && self.lists_say_all() {
+                    let again = ran.as_ref().map(|(outcome, _)| outcome.statistics.reexecutions);
+                    assert_eq!(again.unwrap_or_default(), 0, "{what}: executed again");
+                }
                 let matches = ran.as_ref().is_ok_and(|(_, check)| check.is_match());
                 assert_eq!(matches, right == Some(list), "{what}");
                 assert_same(&what, &stock, &ran.map(|(outcome, _)| outcome));
             }
         }
+    }
+
+    /// No list says that an account without anything exists, as it may before EIP-161, nor that it
+    /// is deleted where it is touched later.
+    fn lists_say_all(&self) -> bool {
+        let header = &self.block.header;
+        self.chain.rules(header).is_spurious_dragon_active_at_block(header.number)
+            && !self.state.accounts().any(|(_, info, _)| info.is_empty())
     }
 
     /// Runs a valid block.

@@ -121,7 +121,7 @@ pub(super) fn one_block(claims: impl FnOnce(&[Script]) -> Option<Claims>) {
     let tables = Tables::new();
     let claims = claims(&scripts);
     let right = claims.as_ref().is_some_and(|claims| claims.right);
-    let take_in = |claims: Claims| Listed::new(&claims.list, &block, env.cfg_env.spec, &tables);
+    let take_in = |claims: Claims| Listed::new(&claims.list, &block, &env, &tables);
     let listed = claims.map(take_in);
     let committer = Committer::new(&tables, Tally::new(&block, &env), Sink::default());
     let beneficiary = tables.account_id(&BENEFICIARY);
