@@ -259,3 +259,135 @@ fn versions(base: AccountValue, changes: &[(Position, Field)]) -> Claims<Account
     }
     versions.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_eip7928::{BalanceChange, CodeChange, NonceChange, SlotChanges, StorageChange};
+    use alloy_primitives::Address;
+
+    const ONE: Address = Address::repeat_byte(1);
+
+    fn at(index: u64) -> BlockAccessIndex {
+        BlockAccessIndex::new(index)
+    }
+
+    fn span(committed: Position, version: Option<Position>, below: Position) -> Span {
+        Span { below, committed, version: version.map(|position| Stamp::new(position, 1)) }
+    }
+
+    /// A list taken in for a block of five transactions, with the indices of its account and slot.
+    fn take_in(account: AccountChanges, gas_limit: u64) -> (Listed, u32, u32) {
+        let mut block = Block::default();
+        block.header.gas_limit = gas_limit;
+        let signed = alloy_consensus::SignableTransaction::into_signed(
+            alloy_consensus::TxLegacy::default(),
+            alloy_primitives::Signature::test_signature(),
+        );
+        let tx = alloy_consensus::transaction::Recovered::new_unchecked(signed.into(), ONE);
+        block.transactions = vec![tx; 5];
+        let tables = Tables::new();
+        let list = vec![account; 1];
+        let listed = Listed::new(&list, &block, &EvmEnv::default(), &tables);
+        let id = tables.account_id(&ONE);
+        (listed, id, tables.slot_id(id, &U256::from(7)))
+    }
+
+    fn slots(changes: &[(u64, u64)]) -> AccountChanges {
+        let change = |&(index, value)| StorageChange::new(at(index), U256::from(value));
+        let changes = changes.iter().map(change).collect();
+        AccountChanges::new(ONE).with_storage_change(SlotChanges::new(U256::from(7), changes))
+    }
+
+    #[test]
+    fn the_newest_claim_below_counts_where_it_is_newer_than_version_and_head() {
+        let list = slots(&[(4, 40), (1, 10), (u64::MAX, 3), (5, 50), (2, 20), (2, 21)]);
+        let (listed, _, slot) = take_in(list, 30_000_000);
+        let value = |span| listed.slot(slot, span).map(|(stamp, value)| (stamp.position(), value));
+        let claim = |position, value| Some((position, U256::from(value)));
+        assert_eq!(value(span(0, None, 1)), None);
+        assert_eq!(value(span(0, None, 2)), claim(1, 10));
+        assert_eq!(value(span(0, None, 4)), claim(2, 21));
+        assert_eq!(value(span(0, Some(1), 4)), claim(2, 21));
+        assert_eq!(value(span(0, Some(2), 4)), None, "the version itself is there");
+        assert_eq!(value(span(2, None, 4)), None, "committed state says what there is");
+        assert_eq!(value(span(0, None, 9)), claim(4, 40), "what comes after the last is left out");
+        assert_eq!(listed.slot(slot + 1, span(0, None, 9)), None);
+    }
+
+    #[test]
+    fn an_account_is_put_together_from_its_base_and_the_changes() {
+        let code = Bytes::from_static(&[0x60, 0x00]);
+        let list = AccountChanges::new(ONE)
+            .with_balance_change(BalanceChange::new(at(1), U256::from(5)))
+            .with_nonce_change(NonceChange::new(at(2), 1))
+            .with_code_change(CodeChange::new(at(2), code.clone()))
+            .with_balance_change(BalanceChange::new(at(3), U256::ZERO))
+            .with_nonce_change(NonceChange::new(at(3), 0))
+            .with_code_change(CodeChange::new(at(3), Bytes::new()))
+            .with_balance_change(BalanceChange::new(at(4), U256::from(9)));
+        let (listed, id, _) = take_in(list, 30_000_000);
+        let value = |below| {
+            let base = || Ok::<_, ()>(AccountValue::MISSING);
+            listed.account(id, span(0, None, below), base).unwrap().map(|(_, value)| value)
+        };
+        let paid = AccountValue {
+            balance: U256::from(5),
+            exists: true,
+            storage_known: true,
+            ..AccountValue::MISSING
+        };
+        let code_hash = alloy_primitives::keccak256(&code);
+        assert_eq!(value(1), None);
+        assert_eq!(value(2), Some(paid));
+        assert_eq!(value(3), Some(AccountValue { nonce: 1, code_hash, ..paid }));
+        let gone = AccountValue { wiped: 3, storage_known: true, ..AccountValue::MISSING };
+        assert_eq!(value(4), Some(gone), "an account that has nothing is gone, with its storage");
+        let again = AccountValue { balance: U256::from(9), exists: true, ..gone };
+        assert_eq!(value(5), Some(again));
+        assert_eq!(listed.code(&code_hash).map(|code| code.original_bytes()), Some(code));
+    }
+
+    #[test]
+    fn the_base_is_asked_only_where_a_claim_counts_and_once() {
+        let list =
+            AccountChanges::new(ONE).with_balance_change(BalanceChange::new(at(2), U256::from(5)));
+        let (listed, id, _) = take_in(list, 30_000_000);
+        let no = || -> Result<AccountValue, &str> { Err("asked") };
+        assert_eq!(listed.account(id, span(0, None, 2), no), Ok(None));
+        assert_eq!(listed.account(id, span(2, None, 4), no), Ok(None));
+        assert_eq!(listed.account(id, span(0, None, 4), no), Err("asked"));
+        let base = || Ok::<_, &str>(AccountValue::MISSING);
+        assert!(listed.account(id, span(0, None, 4), base).unwrap().is_some());
+        assert!(listed.account(id, span(0, None, 4), no).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_list_too_long_for_the_blocks_gas_is_not_used() {
+        let mut list = AccountChanges::new(ONE);
+        for slot in 0..100 {
+            let change = StorageChange::new(at(1), U256::ONE);
+            list.storage_changes.push(SlotChanges::new(U256::from(slot), vec![change]));
+        }
+        let used = |gas_limit| take_in(list.clone(), gas_limit).0.slots.len();
+        assert_eq!(used(30_000_000), 100);
+        assert_eq!(used(37 * LOCATION_COST), 100);
+        assert_eq!(used(37 * LOCATION_COST - 1), 0);
+    }
+
+    #[test]
+    fn only_certain_codes_are_taken() {
+        let kind = |bytes: &[u8], spec| {
+            decode(&Bytes::copy_from_slice(bytes), spec).map(|(_, code)| code.is_eip7702())
+        };
+        let delegation = [&[0xef, 0x01, 0x00][..], ONE.as_slice()].concat();
+        assert_eq!(kind(&delegation, SpecId::PRAGUE), Some(true));
+        assert_eq!(kind(&delegation, SpecId::CANCUN), None);
+        assert_eq!(kind(&delegation, SpecId::BERLIN), None);
+        assert_eq!(kind(&delegation[..22], SpecId::PRAGUE), None);
+        assert_eq!(kind(&[0xef], SpecId::PRAGUE), None);
+        assert_eq!(kind(&[0x60, 0xef], SpecId::FRONTIER), Some(false));
+        let (hash, code) = decode(&Bytes::new(), SpecId::PRAGUE).unwrap();
+        assert_eq!((hash, code), (KECCAK256_EMPTY, Bytecode::default()));
+    }
+}
