@@ -6,8 +6,12 @@
 
 use super::{input::Origin, latency::Slow};
 use braid_core::{
-    Engine, ExecuteError, HostError, Outcome, SourceError, StateOutput,
-    sequential::{execute_bare, execute_stock},
+    Block, Chain, Engine, ExecuteError, HostError, Outcome, OutputKind, SourceError, StateOutput,
+    StateSource,
+    engine::Limits,
+    sequential::{
+        execute_bare, execute_bare_with_access_list, execute_stock, execute_stock_with_access_list,
+    },
     source::Location,
 };
 use braid_shadow::{
@@ -77,19 +81,32 @@ impl BlockReport {
 
 type Execution = Result<Outcome, ExecuteError>;
 
-/// Measures and checks one block. Each read of the parent state takes `latency` at least.
-pub fn measure(
-    engine: &Engine,
-    record: &RecordedBlock,
-    rounds: usize,
-    latency: Duration,
-) -> BlockReport {
+/// How a block is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// How often each side runs.
+    pub rounds: usize,
+    /// What each read of the parent state takes at least.
+    pub latency: Duration,
+    /// The parallel side is given the block's access list, and all sides produce it.
+    pub access_list: bool,
+}
+
+type Sequential = fn(&Chain, &Block, &dyn StateSource, OutputKind) -> Result<Outcome, ExecuteError>;
+
+/// Measures and checks one block.
+pub fn measure(engine: &Engine, record: &RecordedBlock, how: How) -> BlockReport {
+    let How { rounds, latency, access_list } = how;
+    let (execute_stock, execute_bare): (Sequential, Sequential) = if access_list {
+        (execute_stock_with_access_list, execute_bare_with_access_list)
+    } else {
+        (execute_stock, execute_bare)
+    };
     let output = engine.options().output;
     let (chain, block) = (&record.chain, &record.block);
     let source = &Slow::new(record.state.source(), latency);
     let stock = || execute_stock(chain, block, source, output);
     let bare = || execute_bare(chain, block, source, output);
-    let parallel = || engine.execute(chain, block, source);
     let mut report = BlockReport {
         number: record.number(),
         txs: block.transactions.len(),
@@ -103,6 +120,14 @@ pub fn measure(
         return report;
     }
     report.difference = difference("bare", &oracle, &bare());
+    let list = oracle.as_ref().ok().filter(|_| access_list);
+    let list = list.and_then(|outcome| outcome.access_list.as_ref());
+    let parallel = || match list {
+        Some(list) => engine
+            .execute_with_access_list(chain, block, source, &Limits::default(), list)
+            .map(|(outcome, _same_as_the_oracles)| outcome),
+        None => engine.execute(chain, block, source),
+    };
     let mut times: [Vec<u64>; 4] = Default::default();
     let (mut last, mut stock_reads, mut parallel_reads) = (None, 0, 0);
     for _ in 0..rounds {

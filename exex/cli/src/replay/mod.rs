@@ -17,7 +17,7 @@ use braid_shadow::recorded::RecordedBlock;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use input::{Origin, WorkloadArgs};
-use measure::{BlockReport, measure};
+use measure::{BlockReport, How, measure};
 use report::{Printer, Summary};
 use std::{path::PathBuf, time::Duration};
 
@@ -87,6 +87,10 @@ pub struct ReplayArgs {
         value_parser = clap::value_parser!(u64).range(..=1_000_000)
     )]
     pub read_latency: u64,
+    /// Gives the parallel side each block's access list (EIP-7928), as stock execution produces it;
+    /// every side produces one.
+    #[arg(long, conflicts_with = "only")]
+    pub access_list: bool,
     /// Runs one side alone, block after block, and reports the peak of the process's memory.
     #[arg(long, value_enum, value_name = "SIDE")]
     pub only: Option<Only>,
@@ -137,14 +141,18 @@ pub fn run(args: &ReplayArgs) -> Exit {
     let records = input::load(&args.paths, &args.workload, &printer, &mut exit);
     let options = args.options();
     let engine = Engine::new(options.clone());
-    let latency = Duration::from_micros(args.read_latency);
+    let how = How {
+        rounds: args.rounds as usize,
+        latency: Duration::from_micros(args.read_latency),
+        access_list: args.access_list,
+    };
     let progress = progress(&records);
     if !records.is_empty() {
         printer.header();
     }
     let mut reports: Vec<BlockReport> = Vec::with_capacity(records.len());
     for (origin, record) in &records {
-        let report = measure(&engine, record, args.rounds as usize, latency);
+        let report = measure(&engine, record, how);
         progress.inc(record.block.header.gas_used);
         if let Some(reason) = &report.unreadable {
             let error = format!("{origin}: block {}: {reason}", report.number);
