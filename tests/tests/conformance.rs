@@ -1,8 +1,8 @@
 //! The published conformance archives, differentially: every block of every case, valid or not,
 //! gives the same outcome or the same error in stock, bare and forced parallel execution, with
-//! both outputs; where the header agrees with stock, it agrees with all of them. Where a block comes
-//! with an access list (EIP-7928), the engine also runs with that list: nothing changes, and the
-//! check finds a mismatch exactly where the list is not the one that stock produces.
+//! both outputs; where the header agrees with stock, it agrees with all of them. Where a block
+//! comes with an access list (EIP-7928), the engine also runs with that list: nothing changes, and
+//! the check finds a mismatch exactly where the list is not the one that stock produces.
 //!
 //! The short form takes every 20th file; `BRAID_CONFORMANCE_STEP=1` takes all.
 

@@ -5,11 +5,12 @@
 //! list in before the workers start; from then on nothing here changes, but that the first reader
 //! of an account, who has its base value, puts the account's versions together.
 //!
-//! Protocol. The list stands beside the tables and not in them: no claimed value is ever a version,
-//! pending or committed. A speculative run that begins when `c` is the last committed position sees,
-//! of each location, the newest of its versions and of the claims above `c`; of one position the
-//! version. Of the beneficiary it sees claims below `c` too, because its cell may lack rewards that
-//! are committed ([`super::reward`]). In-order runs and block-level rules see no claim at all.
+//! Protocol. The list stands beside the tables and not in them: no claimed value is ever a
+//! version, pending or committed. A speculative run that begins when `c` is the last committed
+//! position sees, of each location, the newest of its versions and of the claims above `c`; of one
+//! position the version. Of the beneficiary it sees claims below `c` too, because its cell may lack
+//! rewards that are committed ([`super::reward`]). In-order runs and block-level rules see no claim
+//! at all.
 //!
 //! Why a wrong list cannot change a result: what it misleads is a speculative run, whose reads are
 //! all compared by value with committed state before anything of it is used; the stamp of a claim
@@ -17,13 +18,15 @@
 //! is committed, is what it would be without a list. The one thing that is not compared is what a
 //! code hash stands for: see [`decode`].
 //!
-//! Why a wrong list cannot mislead for long: a claim counts only until its transaction is committed;
-//! one about the beneficiary until the cell is settled, which the first comparison with it does.
+//! Why a wrong list cannot mislead for long: a claim counts only until its transaction is
+//! committed; one about the beneficiary until the cell is settled, which the first comparison with
+//! it does.
 //!
-//! Why a right list leaves nothing to repeat: the claims below a position are then the transaction's
-//! very pre-state. What the list cannot say is put together by the rules of [`super::record`]: an
-//! account that has become empty is gone, and its storage with it. One thing is left: that an account
-//! without anything exists (before EIP-161), or is deleted because it was touched, no list tells.
+//! Why a right list leaves nothing to repeat: the claims below a position are then the
+//! transaction's very pre-state. What the list cannot say is put together by the rules of
+//! [`super::record`]: an account that has become empty is gone, and its storage with it. One thing
+//! is left: that an account without anything exists (before EIP-161), or is deleted because it was
+//! touched, no list tells.
 
 use super::{
     cells::AccountValue,

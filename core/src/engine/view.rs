@@ -88,8 +88,8 @@ pub(crate) struct Lens {
     /// The sender and the nonce that the transaction claims: shown instead of the nonce that the
     /// tables have, which may be of a time before the sender's previous transaction.
     pub(crate) predicted: Option<(Address, u64)>,
-    /// Where it is set, what the block's access list claims is visible too, if it is newer than this
-    /// committed position. Only for runs that are validated.
+    /// Where it is set, what the block's access list claims is visible too, if it is newer than
+    /// this committed position. Only for runs that are validated.
     pub(crate) listed: Option<Position>,
 }
 
@@ -206,8 +206,8 @@ impl<'b> View<'b> {
         }
     }
 
-    /// The access list, and which of its claims count beside this version. `None` where it is not to
-    /// be looked at.
+    /// The access list, and which of its claims count beside this version. `None` where it is not
+    /// to be looked at.
     fn claims(&self, version: Option<Stamp>) -> Option<(&'b Listed, Span)> {
         let committed = self.lens.listed?;
         Some((self.listed?, Span { below: self.lens.position, committed, version }))

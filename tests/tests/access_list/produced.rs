@@ -1,22 +1,10 @@
 //! The list that an execution produces is stock's, byte by byte, whatever the way.
 
-use super::{
-    FORCED, Known, THREADS,
-    common::{
-        self,
-        asm::asm,
-        scene::Scene,
-        tx::{Tx, sender},
-    },
-    generated,
-};
-use alloy_hardforks::EthereumHardfork as Fork;
-use alloy_primitives::Address;
+use super::{FORCED, Known, THREADS, common, generated};
 use braid_core::{
     AccessListCheck, Engine, Options, engine::Limits, sequential::execute_bare_with_access_list,
 };
 use braid_shadow::recorded::RecordedBlock;
-use revm::bytecode::opcode as op;
 
 fn check(records: &[RecordedBlock]) {
     let unforced = THREADS.map(|threads| Engine::new(Options { threads, ..Options::default() }));
@@ -65,22 +53,4 @@ fn only_who_asks_gets_a_list_before_amsterdam() {
     let source = record.state.source();
     let outcome = FORCED[1].execute(&record.chain, &record.block, source).expect("a valid block");
     assert!(outcome.access_list.is_none());
-}
-
-/// The second transaction only looks at the code of the account that the first one pays. Executed
-/// before it, it has an older balance of that account, on which it does not depend.
-#[test]
-fn an_account_that_is_only_loaded_brings_no_older_balance() {
-    const PAID: Address = Address::repeat_byte(0xa1);
-    const LOOKS: Address = Address::repeat_byte(0xb2);
-    let mut scene = Scene::new(Fork::Amsterdam);
-    scene.contract(PAID, vec![op::STOP], 3);
-    scene.contract(LOOKS, asm(|code| code.address(PAID).op(op::EXTCODESIZE).store(0)), 0);
-    scene.send(0, Tx::to(PAID).value(5)).send(1, Tx::to(LOOKS));
-    scene.late = vec![sender(0)];
-    let list = scene.run().outcome.access_list.expect("an access list");
-    let paid = list.iter().find(|account| account.address == PAID).expect("loaded");
-    let balances = paid.balance_changes.iter();
-    let balances: Vec<_> = balances.map(|c| (c.block_access_index.get(), c.post_balance)).collect();
-    assert_eq!(balances, [(1, alloy_primitives::U256::from(8))]);
 }
