@@ -266,8 +266,21 @@ fn versions(base: AccountValue, changes: &[(Position, Field)]) -> Claims<Account
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Optimisations,
+        engine::{
+            ahead::{Ahead, Input},
+            limits::Limits,
+            schedule::Claim,
+            vm::Revm,
+            watch::Unwatched,
+        },
+        source::MemoryState,
+        sync::atomic::AtomicBool,
+    };
+    use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
     use alloy_eip7928::{BalanceChange, CodeChange, NonceChange, SlotChanges, StorageChange};
-    use alloy_primitives::Address;
+    use alloy_primitives::{Address, Signature};
 
     const ONE: Address = Address::repeat_byte(1);
 
@@ -279,19 +292,20 @@ mod tests {
         Span { below, committed, version: version.map(|position| Stamp::new(position, 1)) }
     }
 
-    /// A list taken in for a block of five transactions, with the indices of its account and slot.
-    fn take_in(account: AccountChanges, gas_limit: u64) -> (Listed, u32, u32) {
+    /// A block of five transactions of one sender.
+    fn block(gas_limit: u64) -> Block {
         let mut block = Block::default();
         block.header.gas_limit = gas_limit;
-        let signed = alloy_consensus::SignableTransaction::into_signed(
-            alloy_consensus::TxLegacy::default(),
-            alloy_primitives::Signature::test_signature(),
-        );
-        let tx = alloy_consensus::transaction::Recovered::new_unchecked(signed.into(), ONE);
-        block.transactions = vec![tx; 5];
+        let signed = TxLegacy::default().into_signed(Signature::test_signature());
+        block.transactions = vec![Recovered::new_unchecked(signed.into(), ONE); 5];
+        block
+    }
+
+    /// A list taken in for such a block, with the indices of its account and slot.
+    fn take_in(account: AccountChanges, gas_limit: u64) -> (Listed, u32, u32) {
+        let block = block(gas_limit);
         let tables = Tables::new();
-        let list = vec![account; 1];
-        let listed = Listed::new(&list, &block, &EvmEnv::default(), &tables);
+        let listed = Listed::new(&[account], &block, &EvmEnv::default(), &tables);
         let id = tables.account_id(&ONE);
         (listed, id, tables.slot_id(id, &U256::from(7)))
     }
@@ -376,6 +390,30 @@ mod tests {
         assert_eq!(used(30_000_000), 100);
         assert_eq!(used(37 * LOCATION_COST), 100);
         assert_eq!(used(37 * LOCATION_COST - 1), 0);
+    }
+
+    #[test]
+    fn with_a_list_no_transaction_waits_for_the_same_senders() {
+        let (block, env, tables) = (block(0), EvmEnv::default(), Tables::new());
+        let (source, limits, stop) =
+            (MemoryState::default(), Limits::default(), AtomicBool::new(false));
+        let first_two = |listed| {
+            let input = Input {
+                tables: &tables,
+                block: &block,
+                source: &source,
+                limits: &limits,
+                stop: &stop,
+                forced: true,
+                optimisations: Optimisations::NONE,
+                listed,
+            };
+            let ahead = Ahead::new(Revm::new(&env, &block, false), input, Unwatched);
+            [ahead.schedule.claim(None, 0), ahead.schedule.claim(None, 0)]
+        };
+        assert_eq!(first_two(None), [Claim::Run(0..1), Claim::Wait]);
+        let listed = Listed::default();
+        assert_eq!(first_two(Some(&listed)), [Claim::Run(0..1), Claim::Run(1..2)]);
     }
 
     #[test]
