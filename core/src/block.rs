@@ -36,8 +36,8 @@ pub struct Block {
     pub ommers: Vec<Header>,
     /// The withdrawals (EIP-4895), `None` before Shanghai.
     pub withdrawals: Option<Withdrawals>,
-    /// The block access list (EIP-7928) where the block came with one. A hint: it never changes a
-    /// result.
+    /// The block access list (EIP-7928) where the block came with one. Execution does not look at
+    /// it by itself; [`crate::Engine::execute_with_access_list`] takes it as a hint.
     pub access_list: Option<BlockAccessList>,
 }
 

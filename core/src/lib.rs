@@ -1,5 +1,6 @@
 //! Executes Ethereum blocks in parallel, byte for byte equal to sequential execution.
 
+pub mod access_list;
 pub mod block;
 pub mod chain;
 pub mod engine;
@@ -15,6 +16,7 @@ mod sync;
 mod tally;
 pub mod trace;
 
+pub use access_list::{AccessListCheck, AccessListMismatch};
 pub use block::{Block, Receipt, Transaction};
 pub use chain::Chain;
 pub use engine::{Engine, Optimisations, Options};

@@ -51,7 +51,8 @@ pub struct Outcome {
     pub requests: Requests,
     /// The changed state.
     pub state: StateOutput,
-    /// The block access list (EIP-7928) that this execution produced, on Amsterdam.
+    /// The block access list (EIP-7928) that this execution produced: on Amsterdam, and where the
+    /// caller asked for one.
     pub access_list: Option<BlockAccessList>,
     /// What the executor did.
     pub statistics: Statistics,

@@ -34,14 +34,10 @@ use std::{
 /// what it was before.
 pub(crate) type CanonicalState = State<EmptyDB>;
 
-/// The canonical state that a block's outputs ask for, if any.
-pub(crate) fn canonical(
-    rules: &Rules<'_>,
-    block: &Block,
-    output: OutputKind,
-) -> Option<CanonicalState> {
+/// The canonical state that a block's outputs ask for, if any; `listing` asks for an access list.
+pub(crate) fn canonical(output: OutputKind, listing: bool) -> Option<CanonicalState> {
     let builder = State::builder().with_bundle_update();
-    if rules.has_access_list(&block.header) {
+    if listing {
         return Some(builder.with_bal_builder().build());
     }
     (output == OutputKind::Bundle).then(|| builder.build())

@@ -1,22 +1,25 @@
 //! The published conformance archives, differentially: every block of every case, valid or not,
 //! gives the same outcome or the same error in stock, bare and forced parallel execution, with
-//! both outputs; where the header agrees with stock, it agrees with all of them.
+//! both outputs; where the header agrees with stock, it agrees with all of them. Where a block
+//! comes with an access list (EIP-7928), the engine also runs with that list: nothing changes, and
+//! the check finds a mismatch exactly where the list is not the one that stock produces.
 //!
 //! The short form takes every 20th file; `BRAID_CONFORMANCE_STEP=1` takes all.
 
 mod common;
 
-use alloy_eips::eip7840::BlobParams;
+use alloy_eips::{eip7840::BlobParams, eip7928::compute_block_access_list_hash};
 use alloy_hardforks::{EthereumHardfork as Fork, ForkCondition};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use braid_core::{
     Block, Chain, Engine, ExecuteError, Optimisations, Options, Outcome, OutputKind,
+    engine::Limits,
     sequential::{execute_bare, execute_stock},
     source::{MemoryState, decode_code},
 };
 use revm::state::AccountInfo;
 use serde_json::Value;
-use std::{fs::File, io::Read};
+use std::{fs::File, io::Read, ops::AddAssign};
 
 const BY_BLOCK: [Fork; 10] = [
     Fork::Frontier,
@@ -125,24 +128,62 @@ fn assert_same(what: &str, stock: &Execution, other: &Execution) {
     }
 }
 
-/// Returns how many blocks were compared, and how many of them agree with their header.
-fn run_case(engines: &[Engine; 3], name: &str, case: &Value) -> (usize, usize) {
-    let Some(chain) = case["network"].as_str().and_then(chain) else { return (0, 0) };
+/// How many blocks of which kind there were.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    /// Compared.
+    blocks: usize,
+    /// Agree with their header.
+    agreeing: usize,
+    /// Valid, with an access list.
+    listed: usize,
+    /// Of these, use as much gas as their header says.
+    same_gas: usize,
+    /// Of these, give the list that their header commits to.
+    same_hash: usize,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.blocks += other.blocks;
+        self.agreeing += other.agreeing;
+        self.listed += other.listed;
+        self.same_gas += other.same_gas;
+        self.same_hash += other.same_hash;
+    }
+}
+
+/// Runs the engine with the list that came with the block.
+fn run_listed(engine: &Engine, stock: &Outcome, chain: &Chain, block: &Block, state: &MemoryState) {
+    let Some(list) = &block.access_list else { return };
+    let ran = engine.execute_with_access_list(chain, block, state, &Limits::default(), list);
+    let what = format!("with list, {:?}", engine.options());
+    let (outcome, check) = ran.unwrap_or_else(|error| panic!("{what}: {error}"));
+    common::assert_same(&what, stock, &outcome);
+    assert_eq!(check.is_match(), stock.access_list.as_ref() == Some(list), "{what}: {check:?}");
+    if check.is_match() {
+        assert_eq!(outcome.statistics.reexecutions, 0, "{what}");
+    }
+}
+
+fn run_case(engines: &[Engine; 3], name: &str, case: &Value) -> Counts {
+    let mut counts = Counts::default();
+    let Some(chain) = case["network"].as_str().and_then(chain) else { return counts };
     let mut state = state(&case["pre"]);
     let genesis = &case["genesisBlockHeader"];
     state.insert_block_hash(0, hex::<B256>(&genesis["hash"]));
     let mut parent: B256 = hex(&genesis["hash"]);
-    let (mut blocks, mut agreeing) = (0, 0);
     for (index, entry) in case["blocks"].as_array().into_iter().flatten().enumerate() {
         let Some(rlp) = entry["rlp"].as_str().and_then(|text| text.parse::<Bytes>().ok()) else {
             continue;
         };
-        let Ok(block) = Block::decode_for(&chain, &rlp) else { continue };
+        let Ok(mut block) = Block::decode_for(&chain, &rlp) else { continue };
+        block.access_list = serde_json::from_value(entry["blockAccessList"].clone()).ok();
         // Side chains are left to a runner that keeps every state.
         if block.header.parent_hash != parent {
             continue;
         }
-        blocks += 1;
+        counts.blocks += 1;
         let what = format!("{name}, block {index}");
         let flat = execute_stock(&chain, &block, &state, OutputKind::Flat);
         let bundle = execute_stock(&chain, &block, &state, OutputKind::Bundle);
@@ -152,22 +193,32 @@ fn run_case(engines: &[Engine; 3], name: &str, case: &Value) -> (usize, usize) {
             let stock = if engine.options().output == OutputKind::Flat { &flat } else { &bundle };
             let outcome = engine.execute(&chain, &block, &state);
             assert_same(&format!("{what}, {:?}", engine.options()), stock, &outcome);
+            if let Ok(stock) = stock {
+                run_listed(engine, stock, &chain, &block, &state);
+            }
         }
         let Ok(outcome) = flat else { continue };
         let header = &block.header;
+        let hash = outcome.access_list.as_deref().map(compute_block_access_list_hash);
+        if block.access_list.is_some() {
+            let same_gas = outcome.gas_used == header.gas_used;
+            counts.listed += 1;
+            counts.same_gas += usize::from(same_gas);
+            counts.same_hash += usize::from(same_gas && hash == header.block_access_list_hash);
+        }
         let byzantium = chain.rules(header).has_status_receipts(header);
         if outcome.check_header(&block, byzantium).is_ok() {
-            agreeing += 1;
+            counts.agreeing += 1;
             state.apply(&outcome.state.to_flat());
             parent = header.hash_slow();
             state.insert_block_hash(header.number, parent);
         }
     }
-    (blocks, agreeing)
+    counts
 }
 
-fn run_archive(archive: &str, agreement: bool) {
-    let Some(folder) = common::shared("fixtures") else { return };
+fn run_archive(archive: &str, agreement: bool) -> Counts {
+    let Some(folder) = common::shared("fixtures") else { return Counts::default() };
     let step = std::env::var("BRAID_CONFORMANCE_STEP").ok().and_then(|step| step.parse().ok());
     let step: usize = step.unwrap_or(20);
     let file = File::open(folder.join(archive)).expect("the archive opens");
@@ -182,7 +233,7 @@ fn run_archive(archive: &str, agreement: bool) {
         engine(1, OutputKind::Flat, Optimisations::NONE),
     ];
     let mut archive_reader = tar::Archive::new(decoder);
-    let (mut cases, mut blocks, mut agreeing, mut seen) = (0, 0, 0, 0);
+    let (mut cases, mut seen, mut counts) = (0, 0, Counts::default());
     for entry in archive_reader.entries().expect("a tar archive") {
         let mut entry = entry.expect("a tar entry");
         let path = entry.path().expect("a path").display().to_string();
@@ -198,16 +249,20 @@ fn run_archive(archive: &str, agreement: bool) {
         let Ok(Value::Object(file)) = serde_json::from_slice(&text) else { continue };
         for (name, case) in &file {
             if case["blocks"].is_array() {
-                let counted = run_case(&engines, name, case);
+                counts += run_case(&engines, name, case);
                 cases += 1;
-                blocks += counted.0;
-                agreeing += counted.1;
             }
         }
     }
+    let Counts { blocks, agreeing, listed, same_gas, same_hash } = counts;
     println!("{archive}: {cases} cases, {blocks} blocks equal, {agreeing} agree with their header");
+    println!(
+        "access lists: {listed} blocks came with one, {same_gas} of them use their header's gas, \
+         {same_hash} of these give the very list"
+    );
     assert!(blocks > 0, "no block was compared");
     assert!(!agreement || agreeing * 10 > blocks * 9, "too few blocks agree with their header");
+    counts
 }
 
 #[test]
@@ -218,7 +273,8 @@ fn eest_stable() {
 #[test]
 fn eest_amsterdam() {
     // The archive is of a later devnet than revm 42: stock execution itself disagrees with it.
-    run_archive("eest-amsterdam.tar.zst", false);
+    let counts = run_archive("eest-amsterdam.tar.zst", false);
+    assert!(counts.listed * 2 >= counts.blocks, "{counts:?}");
 }
 
 #[test]

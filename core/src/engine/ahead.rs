@@ -12,6 +12,7 @@ use super::{
     Optimisations,
     commit::SPECULATIVE,
     limits::Limits,
+    listed::Listed,
     parent::Parent,
     record::{Record, WriteSet},
     schedule::{Claim, Schedule},
@@ -57,6 +58,8 @@ pub(crate) struct Input<'b> {
     pub(crate) stop: &'b AtomicBool,
     pub(crate) forced: bool,
     pub(crate) optimisations: Optimisations,
+    /// The block's access list, where there is one.
+    pub(crate) listed: Option<&'b Listed>,
 }
 
 /// Everything that the workers of one block share.
@@ -132,10 +135,14 @@ pub(crate) type Panic = Box<dyn Any + Send>;
 
 impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     pub(crate) fn new(vm: V, input: Input<'b>, watch: W) -> Self {
+        // What a sender's previous transaction leaves stands in the list.
+        let commutative_balances =
+            input.optimisations.commutative_balances || input.listed.is_some();
+        let optimisations = Optimisations { commutative_balances, ..input.optimisations };
         Self {
             vm,
             watch,
-            schedule: Schedule::new(input.block, input.optimisations),
+            schedule: Schedule::new(input.block, optimisations),
             records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
             counters: Counters::default(),
             input,
@@ -232,14 +239,16 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     }
 
     fn machine(&self) -> V::Instance {
-        self.vm.instance(self.view())
+        self.vm.instance(self.view().with_list(self.input.listed))
     }
 
     /// Runs a transaction ahead of its turn. An error or a panic is nothing but a lost run.
     fn speculate(&self, worker: &mut Worker<V::Instance>, index: usize) -> Result<Box<Record>, ()> {
         let soft = self.input.optimisations.commutative_balances;
         let predicted = if soft { self.vm.claims(index) } else { None };
-        let lens = Lens { position: position(index), soft, predicted };
+        // As many transactions are committed as the head's index says.
+        let listed = Some(self.schedule.head() as Position);
+        let lens = Lens { position: position(index), soft, predicted, listed };
         match self.attempt(worker, index, lens, RunKind::Speculative) {
             Ok(Ok(record)) => Ok(record),
             Ok(Err(_)) => Err(()),

@@ -5,6 +5,7 @@ use super::{
     ahead::{Input, position},
     commit::Committer,
     ledger::Ledger,
+    listed::Listed,
     output,
     parent::Parent,
     run::Run,
@@ -24,6 +25,7 @@ use crate::{
     sync::atomic::AtomicBool,
     tally::{self, Tally},
 };
+use alloy_eip7928::AccountChanges;
 use alloy_evm::{EvmEnv, block::BlockExecutionResult};
 use revm::Database;
 use std::{cell::RefCell, sync::Arc};
@@ -35,6 +37,16 @@ pub(crate) struct Job<'a> {
     pub(crate) source: &'a dyn StateSource,
     pub(crate) limits: &'a Limits,
     pub(crate) options: &'a Options,
+    pub(crate) lists: Lists<'a>,
+}
+
+/// What the caller has of, and wants to know about, the block's access list (EIP-7928).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lists<'a> {
+    /// What is claimed to be the block's access list.
+    pub(crate) claimed: Option<&'a [AccountChanges]>,
+    /// The outcome shall have a list also where the block's fork knows none.
+    pub(crate) wanted: bool,
 }
 
 impl Job<'_> {
@@ -48,11 +60,17 @@ impl Job<'_> {
         let rules = self.chain.rules(&self.block.header);
         let env = rules.evm_env(&self.block.header);
         let stop = AtomicBool::new(false);
-        let canonical = tally::canonical(&rules, self.block, self.options.output);
+        let take_in = |list| Listed::new(list, self.block, &env, tables);
+        let listed = self.lists.claimed.map(take_in);
+        let listing = self.lists.wanted || rules.has_access_list(&self.block.header);
+        let canonical = tally::canonical(self.options.output, listing);
         let mut sink = Sink { canonical, hook };
         let mut view = View::new(tables.clone(), Parent::Source(self.source), &stop);
         begin(&rules, self.block, &env, &mut view, &mut sink)?;
-        let transactions = self.transactions(tables.clone(), &env, &stop, sink, watch);
+        let vm = Revm::new(&env, self.block, sink.wants_state());
+        let committer = Committer::new(tables.clone(), Tally::new(self.block, &env), sink);
+        let input = self.input(tables.clone(), &stop, listed.as_ref());
+        let transactions = Run::new(vm, input, committer, watch);
         let (committer, statistics) = transactions.drive(pool)?;
         let (mut sink, tally) = committer.into_parts();
         sink.next();
@@ -63,18 +81,14 @@ impl Job<'_> {
         Ok(tally::outcome(self.options.output, canonical, result, statistics, flat))
     }
 
-    /// All transactions, for all workers.
-    fn transactions<'b, W: Watch>(
+    /// What the workers are given.
+    fn input<'b>(
         &'b self,
         tables: Arc<Tables>,
-        env: &'b EvmEnv,
         stop: &'b AtomicBool,
-        sink: Sink<'b>,
-        watch: W,
-    ) -> Run<'b, Revm<'b>, W> {
-        let vm = Revm::new(env, self.block, sink.wants_state());
-        let committer = Committer::new(tables.clone(), Tally::new(self.block, env), sink);
-        let input = Input {
+        listed: Option<&'b Listed>,
+    ) -> Input<'b> {
+        Input {
             tables,
             block: self.block,
             parent: Parent::Source(self.source),
@@ -82,8 +96,8 @@ impl Job<'_> {
             stop,
             forced: self.options.forced,
             optimisations: self.options.optimisations,
-        };
-        Run::new(vm, input, committer, watch)
+            listed,
+        }
     }
 }
 

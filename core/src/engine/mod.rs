@@ -30,6 +30,7 @@ mod index;
 mod inline;
 mod ledger;
 mod limits;
+mod listed;
 #[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
 mod models;
 mod output;
@@ -58,9 +59,9 @@ pub use sink::{Commit, CommitHook, Step};
 pub use speculation::{Speculated, Speculation, Validation};
 
 use crate::{
-    Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource,
+    AccessListCheck, Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource,
     pool::Pool,
-    sequential::execute_bare,
+    sequential::{execute_bare, execute_bare_with_access_list},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -68,6 +69,8 @@ use crate::{
     tally::panic_message,
     trace::Trace,
 };
+use alloy_eip7928::AccountChanges;
+use block::Lists;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
@@ -199,7 +202,47 @@ impl Engine {
         source: &dyn StateSource,
         limits: &Limits,
     ) -> Result<Outcome, ExecuteError> {
-        self.execute_inner(chain, block, source, limits, None)
+        self.execute_inner(chain, block, source, limits, None, Lists::default())
+    }
+
+    /// As [`Self::execute_within`]; the outcome has the block's access list (EIP-7928) whatever its
+    /// fork. Costs what revm's `State` costs, as [`OutputKind::Bundle`] does.
+    ///
+    /// # Errors
+    /// As [`Self::execute_within`].
+    pub fn produce_access_list(
+        &self,
+        chain: &Chain,
+        block: &Block,
+        source: &dyn StateSource,
+        limits: &Limits,
+    ) -> Result<Outcome, ExecuteError> {
+        let lists = Lists { wanted: true, ..Lists::default() };
+        self.execute_inner(chain, block, source, limits, None, lists)
+    }
+
+    /// As [`Self::produce_access_list`], helped by what is claimed to be the block's access list,
+    /// and compares the claim with what the execution produced.
+    ///
+    /// With a right list each transaction reads what its predecessors leave without waiting for
+    /// them, and runs once. A wrong one costs time and never changes the outcome. On a block whose
+    /// header commits to the list (Amsterdam), a mismatch makes the block invalid, which is for the
+    /// caller to say; on any other the check is a statistic.
+    ///
+    /// # Errors
+    /// As [`Self::execute_within`].
+    pub fn execute_with_access_list(
+        &self,
+        chain: &Chain,
+        block: &Block,
+        source: &dyn StateSource,
+        limits: &Limits,
+        list: &[AccountChanges],
+    ) -> Result<(Outcome, AccessListCheck), ExecuteError> {
+        let lists = Lists { claimed: Some(list), wanted: true };
+        let outcome = self.execute_inner(chain, block, source, limits, None, lists)?;
+        let check = AccessListCheck::new(list, outcome.access_list.as_deref().unwrap_or_default());
+        Ok((outcome, check))
     }
 
     /// As [`Self::execute_within`]; calls `hook` with each committed step in block order while
@@ -216,7 +259,8 @@ impl Engine {
         limits: &Limits,
         hook: &mut CommitHook<'_>,
     ) -> Result<Outcome, ExecuteError> {
-        self.execute_inner(chain, block, source, limits, Some(Box::new(hook)))
+        let hook: Option<Box<CommitHook<'_>>> = Some(Box::new(hook));
+        self.execute_inner(chain, block, source, limits, hook, Lists::default())
     }
 
     /// As [`Self::execute_within`]; also tells which worker ran what and when, and what each
@@ -234,12 +278,13 @@ impl Engine {
         let mut inner = self.inner.lock();
         let Inner { pool, shelf } = &mut *inner;
         let tables = shelf.begin(block);
-        let job = block::Job { chain, block, source, limits, options: &self.options };
+        let lists = Lists::default();
+        let job = block::Job { chain, block, source, limits, options: &self.options, lists };
         let start = Instant::now();
         let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
         let outcome = guarded(|| job.run(pool, &tables, None, &recorder));
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let inline = !self.options.forced && self.runs_inline(block, source);
+        let inline = !self.options.forced && self.runs_inline(block, source, false);
         let traced = outcome.map(|outcome| (outcome, recorder.finish(&tables, nanos, inline)));
         drop(tables);
         shelf.tidy();
@@ -264,13 +309,14 @@ impl Engine {
         self.inner.lock().pool.run(&work);
     }
 
-    fn runs_inline(&self, block: &Block, source: &dyn StateSource) -> bool {
+    /// Whether the calling thread does this block alone. With an access list no block is a chain.
+    fn runs_inline(&self, block: &Block, source: &dyn StateSource, listed: bool) -> bool {
         if source.is_slow() {
             return self.options.threads <= 1 || block.transactions.len() <= 1;
         }
         self.options.threads <= 1
             || inline::is_small(block)
-            || (self.options.optimisations.chain_prediction && inline::is_chain(block))
+            || (self.options.optimisations.chain_prediction && !listed && inline::is_chain(block))
     }
 
     fn execute_inner(
@@ -280,15 +326,18 @@ impl Engine {
         source: &dyn StateSource,
         limits: &Limits,
         hook: Option<Box<CommitHook<'_>>>,
+        lists: Lists<'_>,
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
-        if !self.options.forced && !limited && self.runs_inline(block, source) {
-            return guarded(|| execute_bare(chain, block, source, self.options.output));
+        let inline = || self.runs_inline(block, source, lists.claimed.is_some());
+        if !self.options.forced && !limited && inline() {
+            let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
+            return guarded(|| bare(chain, block, source, self.options.output));
         }
         let mut inner = self.inner.lock();
         let Inner { pool, shelf } = &mut *inner;
         let tables = shelf.begin(block);
-        let job = block::Job { chain, block, source, limits, options: &self.options };
+        let job = block::Job { chain, block, source, limits, options: &self.options, lists };
         let outcome = guarded(|| job.run(pool, &tables, hook, Unwatched));
         drop(tables);
         shelf.tidy();

@@ -373,7 +373,9 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         let machine = self.blocks.machine(index, sink.wants_state());
         let committer = Committer::new(tables.clone(), self.blocks.tally(index), sink);
         let stop = &stops[index];
-        let input = Input { tables, block, parent, limits, stop, forced, optimisations };
+        let listed = None;
+        let input =
+            Input { tables, block, parent, limits, stop, forced, optimisations, listed };
         Flight { index, run: Run::new(machine, input, committer, Unwatched), layer }
     }
 

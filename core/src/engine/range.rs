@@ -16,7 +16,7 @@
 
 use super::{
     Engine, Inner,
-    block::{begin, finish},
+    block::{Lists, begin, finish},
     flight::{Blocks, Hand, Setting},
     limits::Limits,
     overlay::Overlay,
@@ -116,7 +116,7 @@ impl Engine {
         for (index, block) in blocks.iter().enumerate() {
             check_link(blocks, index)?;
             let outcome = self
-                .execute_inner(chain, block, &overlay, limits, None)
+                .execute_inner(chain, block, &overlay, limits, None, Lists::default())
                 .map_err(|error| RangeError::Block { index, error })?;
             overlay.add(&outcome.state.to_flat());
             if each(index, outcome).is_break() {
@@ -238,7 +238,8 @@ impl<'r> Blocks<'r> for Real<'r> {
 
     fn sink(&self, index: usize) -> Sink<'r> {
         let block = self.blocks[index];
-        let canonical = tally::canonical(&self.chain.rules(&block.header), block, self.output);
+        let listing = self.chain.rules(&block.header).has_access_list(&block.header);
+        let canonical = tally::canonical(self.output, listing);
         Sink { canonical, hook: None }
     }
 

@@ -69,8 +69,8 @@ pub(crate) struct Record {
     pub(crate) writes: WriteSet,
     /// The beneficiary's reward where it is not in `writes`.
     pub(crate) reward: Option<U256>,
-    /// The journal's accounts, for a sink that wants them. The account id of each touched one is
-    /// the place of its read.
+    /// The journal's accounts, for a sink that wants them. The account id of each is the place of
+    /// its read; an account that does not exist and was not touched has none.
     pub(crate) state: Option<EvmState>,
 }
 
@@ -102,7 +102,9 @@ pub(crate) fn drain(
     if keep {
         for (address, account) in state.iter_mut() {
             let id = account.info.account_id;
-            let read = write_account(view, id, *address, account, writes)?;
+            let written = write_account(view, id, *address, account, writes)?;
+            // Who watches the accounts sees those too that were only loaded.
+            let read = written.or_else(|| view.seen(id?.get() as u32));
             account.info.account_id = read.and_then(AccountId::new);
             account.original_info_mut().account_id = None;
         }

@@ -112,8 +112,16 @@ impl Engine {
         let result = catch_unwind(AssertUnwindSafe(|| {
             let optimisations = self.options.optimisations;
             let parent = Parent::Source(source);
-            let input =
-                Input { tables, block, parent, limits, stop: &stop, forced: true, optimisations };
+            let input = Input {
+                tables,
+                block,
+                parent,
+                limits,
+                stop: &stop,
+                forced: true,
+                optimisations,
+                listed: None,
+            };
             let ahead = Ahead::new(Revm::new(&env, block, true), input, Unwatched);
             let prepared = catch_unwind(AssertUnwindSafe(|| {
                 begin(&rules, block, &env, &mut ahead.view(), &mut Sink::default())

@@ -12,6 +12,7 @@
 
 use super::{
     evm::Observe,
+    listed::{Listed, Span},
     parent::Parent,
     soft::HUGE,
     tables::{AccountValue, Position, Stamp, Tables},
@@ -94,6 +95,9 @@ pub(crate) struct Lens {
     /// The sender and the nonce that the transaction claims: shown instead of the nonce that the
     /// tables have, which may be of a time before the sender's previous transaction.
     pub(crate) predicted: Option<(Address, u64)>,
+    /// Where it is set, what the block's access list claims is visible too, if it is newer than
+    /// this committed position. Only for runs that are validated.
+    pub(crate) listed: Option<Position>,
 }
 
 /// Why a read gave no answer.
@@ -114,6 +118,7 @@ pub(crate) struct View<'b> {
     reader: Option<Box<dyn StateReader + 'b>>,
     parent: Parent<'b>,
     stop: &'b AtomicBool,
+    listed: Option<&'b Listed>,
     lens: Lens,
     pub(crate) reads: ReadSet,
     /// Place of the sender's read, once it was loaded softly.
@@ -136,12 +141,19 @@ impl<'b> View<'b> {
             reader: None,
             parent,
             stop,
+            listed: None,
             lens: Lens::default(),
             reads: ReadSet::default(),
             sender: None,
             seen: Vec::new(),
             run: 0,
         }
+    }
+
+    /// The same with an access list, for runs that ask for it.
+    pub(crate) const fn with_list(mut self, listed: Option<&'b Listed>) -> Self {
+        self.listed = listed;
+        self
     }
 
     /// Starts a new execution with an empty log, whose memory `reads` lends.
@@ -236,10 +248,25 @@ impl<'b> View<'b> {
         id: u32,
         address: Address,
     ) -> Result<(Stamp, AccountValue), ViewError> {
-        if let Some(version) = self.tables.account(id).chain.below(self.lens.position) {
-            return Ok(version);
+        let version = self.tables.account(id).chain.below(self.lens.position);
+        let claim = match self.claims(version.map(|(stamp, _)| stamp)) {
+            Some((listed, span)) => {
+                let base = || self.base_account(id, address).map(|(_, base)| base);
+                listed.account(id, span, base)?
+            }
+            None => None,
+        };
+        match claim.or(version) {
+            Some(newest) => Ok(newest),
+            None => self.base_account(id, address),
         }
-        self.base_account(id, address)
+    }
+
+    /// The access list, and which of its claims count beside this version. `None` where it is not
+    /// to be looked at.
+    fn claims(&self, version: Option<Stamp>) -> Option<(&'b Listed, Span)> {
+        let committed = self.lens.listed?;
+        Some((self.listed?, Span { below: self.lens.position, committed, version }))
     }
 
     /// Logs the read of an account that no other read has logged; returns its place.
@@ -291,7 +318,11 @@ impl<'b> View<'b> {
         }
         let id = self.tables.slot_id(account, &slot);
         let cell = self.tables.slot(id);
-        let (stamp, value) = match cell.chain.below(self.lens.position) {
+        let version = cell.chain.below(self.lens.position);
+        let claim = self
+            .claims(version.map(|(stamp, _)| stamp))
+            .and_then(|(listed, span)| listed.slot(id, span));
+        let (stamp, value) = match claim.or(version) {
             Some((stamp, value)) if stamp.position() >= wiped => (stamp, value),
             Some((stamp, _)) => (stamp, U256::ZERO),
             None if wiped > 0 || storage_known => (Stamp::BASE, U256::ZERO),
@@ -315,7 +346,7 @@ impl<'b> View<'b> {
         let cell = self.tables.account(id);
         match cell.known_base() {
             Some(base) if base.code_hash == hash => cell.code().cloned(),
-            _ => self.tables.code(&hash),
+            _ => self.tables.code(&hash).or_else(|| self.claims(None)?.0.code(&hash)),
         }
     }
 

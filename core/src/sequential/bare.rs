@@ -28,7 +28,20 @@ pub fn execute_bare(
     source: &dyn StateSource,
     output: OutputKind,
 ) -> Result<Outcome, ExecuteError> {
-    execute_bare_with(chain, block, source, output, || {})
+    execute_bare_with(chain, block, source, output, false, || {})
+}
+
+/// As [`execute_bare`], with the access list that this execution produced, whatever the fork.
+///
+/// # Errors
+/// As [`super::execute_stock`].
+pub fn execute_bare_with_access_list(
+    chain: &Chain,
+    block: &Block,
+    source: &dyn StateSource,
+    output: OutputKind,
+) -> Result<Outcome, ExecuteError> {
+    execute_bare_with(chain, block, source, output, true, || {})
 }
 
 /// As [`execute_bare`], and tells how long each transaction took, nanoseconds, from the end of the
@@ -43,7 +56,8 @@ pub fn execute_bare_timed(
     output: OutputKind,
 ) -> Result<(Outcome, Vec<u64>), ExecuteError> {
     let mut laps = Vec::with_capacity(block.transactions.len() + 1);
-    let outcome = execute_bare_with(chain, block, source, output, || laps.push(Instant::now()))?;
+    let lap = || laps.push(Instant::now());
+    let outcome = execute_bare_with(chain, block, source, output, false, lap)?;
     let nanos =
         |pair: &[Instant]| u64::try_from((pair[1] - pair[0]).as_nanos()).unwrap_or(u64::MAX);
     Ok((outcome, laps.windows(2).map(nanos).collect()))
@@ -55,12 +69,14 @@ fn execute_bare_with(
     block: &Block,
     source: &dyn StateSource,
     output: OutputKind,
+    listing: bool,
     lap: impl FnMut(),
 ) -> Result<Outcome, ExecuteError> {
     let rules = chain.rules(&block.header);
     let env = rules.evm_env(&block.header);
     let failure = RefCell::new(None);
-    let canonical = tally::canonical(&rules, block, output);
+    let listing = listing || rules.has_access_list(&block.header);
+    let canonical = tally::canonical(output, listing);
     let mut ledger = PlainLedger::new(source.reader()?, canonical, &failure);
     tally::start(&rules, block, &env, &mut ledger, &failure)?;
     let mut tally = Tally::new(block, &env);

@@ -5,5 +5,5 @@ mod ledger;
 mod stock;
 
 pub use crate::receipts::PlainReceipts;
-pub use bare::{execute_bare, execute_bare_timed};
-pub use stock::{execute_stock, execution_context};
+pub use bare::{execute_bare, execute_bare_timed, execute_bare_with_access_list};
+pub use stock::{execute_stock, execute_stock_with_access_list, execution_context};

@@ -47,15 +47,35 @@ pub fn execute_stock(
     source: &dyn StateSource,
     output: OutputKind,
 ) -> Result<Outcome, ExecuteError> {
+    let listing = chain.rules(&block.header).has_access_list(&block.header);
+    execute(chain, block, source, output, listing)
+}
+
+/// As [`execute_stock`], with the access list that this execution produced, whatever the fork.
+///
+/// # Errors
+/// As [`execute_stock`].
+pub fn execute_stock_with_access_list(
+    chain: &Chain,
+    block: &Block,
+    source: &dyn StateSource,
+    output: OutputKind,
+) -> Result<Outcome, ExecuteError> {
+    execute(chain, block, source, output, true)
+}
+
+fn execute(
+    chain: &Chain,
+    block: &Block,
+    source: &dyn StateSource,
+    output: OutputKind,
+    listing: bool,
+) -> Result<Outcome, ExecuteError> {
     let failure = Rc::new(RefCell::new(None));
     let reader = Box::new(NotingReader { inner: source.reader()?, failure: failure.clone() });
     let rules = chain.rules(&block.header);
     let builder = State::builder().with_database(ReaderDatabase(reader)).with_bundle_update();
-    let mut state = if rules.has_access_list(&block.header) {
-        builder.with_bal_builder().build()
-    } else {
-        builder.build()
-    };
+    let mut state = if listing { builder.with_bal_builder().build() } else { builder.build() };
     let result = run(&rules, block, &mut state);
     // alloy-evm wraps some failed reads in validation errors; the noted failure tells them apart.
     if let Some(error) = failure.borrow_mut().take() {

@@ -175,6 +175,20 @@ fn an_import_starts_from_the_block_s_bytes_and_compares_the_whole_header() {
 }
 
 #[test]
+fn with_access_lists_the_transactions_of_a_serial_workload_run_once() {
+    let args = ["replay", "--blocks", "2", "--transactions", "40", "--contention", "1", "--json"];
+    let more = ["--access-list", "--forced", "--threads", "4", "--rounds", "2"];
+    let output = braid(&[&args[..], &more].concat());
+    assert_eq!(output.status.code(), Some(0));
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 3);
+    for block in &lines[..2] {
+        assert_eq!((&block["executions"], &block["match"]), (&block["txs"], &true.into()));
+    }
+    assert_eq!(lines[2]["executions_per_tx"], 1.0);
+}
+
+#[test]
 fn a_wrong_header_exits_with_1_and_stops_unless_told_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 5_000_000, 1);

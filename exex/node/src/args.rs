@@ -84,7 +84,7 @@ pub struct Args {
     )]
     pub report_size: u64,
 
-    /// Execute also blocks whose parent state can only be read as history.
+    /// Execute also blocks whose parent state is deep in the history.
     #[arg(id = "braid.history", long = "braid.history")]
     pub history: bool,
 

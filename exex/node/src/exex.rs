@@ -279,8 +279,12 @@ where
             }
         };
         let backfilled = names.last().is_some_and(|name| name.number <= self.backfilled);
-        let history = self.braid.settings().history || backfilled;
-        let batch = Arc::new(Batch::new(new, history));
+        let settings = self.braid.settings();
+        // The node may store a block before its child's turn has come; a few blocks of history cost
+        // little, and no more than may wait are ever needed at the tip.
+        let recent = settings.shadow.max_lag as u64 + 1;
+        let depth = if settings.history || backfilled { u64::MAX } else { recent };
+        let batch = Arc::new(Batch::new(new, depth));
         let job = |name: BlockNumHash| {
             let (common, batch) = (common.clone(), batch.clone());
             Job::new(name.number, name.hash, move || open(&common, &batch, name.number))

@@ -30,15 +30,15 @@ pub(crate) struct Common<P> {
 /// The blocks of one notification.
 pub(crate) struct Batch {
     pub(crate) blocks: Arc<Blocks>,
-    /// Read history where the state is not at hand otherwise.
-    pub(crate) history: bool,
+    /// How many blocks below the newest stored one a parent state may be read as history.
+    pub(crate) depth: u64,
     /// Each block's changes, taken out of the merged bundle when the first one is needed.
     changes: OnceLock<Vec<Option<StateChanges>>>,
 }
 
 impl Batch {
-    pub(crate) const fn new(blocks: Arc<Blocks>, history: bool) -> Self {
-        Self { blocks, history, changes: OnceLock::new() }
+    pub(crate) const fn new(blocks: Arc<Blocks>, depth: u64) -> Self {
+        Self { blocks, depth, changes: OnceLock::new() }
     }
 
     fn reference(&self, number: u64) -> Reference {
@@ -65,7 +65,7 @@ where
     };
     let parent = block.header().parent_hash;
     let state = ParentState::new(common.provider.clone(), parent);
-    let historical = state.probe(number.saturating_sub(1), batch.history).map_err(skip)?;
+    let historical = state.probe(number.saturating_sub(1), batch.depth).map_err(skip)?;
     let source: Box<dyn StateSource + Send> = Box::new(state);
     Ok(Work {
         chain: common.chain.clone(),

@@ -13,8 +13,9 @@ pub struct Settings {
     /// The shadow's own settings. Without a report folder, `braid` in the node's data folder is
     /// taken.
     pub shadow: braid_shadow::Settings,
-    /// Execute also blocks whose parent state the node can only read as history: several look-ups
-    /// for each value, and none on a pruned node below its horizon.
+    /// Execute also blocks whose parent is more than the shadow's `max_lag` blocks below the newest
+    /// one in the database. Its state is read as history: several look-ups for each value, and none
+    /// on a pruned node below its horizon.
     pub history: bool,
     /// Start with this block, executing again what the node committed before. `None`: start with
     /// the first block that the node commits. Implies reads of history for those blocks.

@@ -92,14 +92,15 @@ impl<P: StateProviderFactory> ParentState<P> {
     }
 
     /// Opens the first provider, to learn early whether there is one; gives whether it reads
-    /// history, which is refused unless `history` allows it. `number` is the block's.
-    pub(crate) fn probe(&self, number: u64, history: bool) -> Result<bool, Unavailable>
+    /// history, which is refused deeper than `depth` blocks below the newest stored one. `number` is
+    /// the block's.
+    pub(crate) fn probe(&self, number: u64, depth: u64) -> Result<bool, Unavailable>
     where
         P: BlockNumReader,
     {
         let stored = self.provider.last_block_number().map_err(Unavailable::of)?;
         let historical = number < stored;
-        if historical && !history {
+        if stored.saturating_sub(number) > depth {
             return Err(Unavailable::Historical { block: number, stored });
         }
         *self.probed.lock() = Some(self.open().map_err(Unavailable::of)?);

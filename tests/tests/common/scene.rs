@@ -17,12 +17,13 @@ use alloy_eips::{
     eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
     eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
 };
-use alloy_hardforks::{EthereumHardfork as Fork, ForkCondition};
+use alloy_hardforks::{EthereumHardfork as Fork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, B256, U256, address, map::HashMap};
 use braid_core::{
     Block, Chain, Engine, ExecuteError, InvalidBlock, Optimisations, Options, Outcome, OutputKind,
     StateOutput, StateSource,
-    sequential::{execute_bare, execute_stock},
+    engine::Limits,
+    sequential::{execute_bare, execute_stock, execute_stock_with_access_list},
     source::{Location, MemoryState, decode_code},
 };
 use revm::{bytecode::opcode as op, database::BundleState, state::AccountInfo};
@@ -227,7 +228,46 @@ impl Scene {
                 assert_bounded(&outcome, self.block.transactions.len());
             }
         }
+        self.check_lists();
         (flat, bundle)
+    }
+
+    /// The engine with the block's right access list, and with the list of a block that does other
+    /// things with the same accounts.
+    fn check_lists(&self) {
+        let stock = |block: &Block, output| {
+            execute_stock_with_access_list(&self.chain, block, &self.state, output)
+        };
+        let mut other = self.block.clone();
+        other.transactions.truncate(other.transactions.len() / 2);
+        let other = stock(&other, OutputKind::Flat).ok().and_then(|outcome| outcome.access_list);
+        let other = other.unwrap_or_default();
+        for engine in ENGINES.iter() {
+            let output = engine.options().output;
+            let stock = stock(&self.block, output);
+            let right = stock.as_ref().ok().and_then(|outcome| outcome.access_list.as_ref());
+            for (what, list) in [("right list", right.unwrap_or(&other)), ("other list", &other)] {
+                let what = format!("{what}, {:?}", engine.options());
+                let (chain, block, source) = (&self.chain, &self.block, &self.late_source());
+                let limits = Limits::default();
+                let ran = engine.execute_with_access_list(chain, block, source, &limits, list);
+                if right == Some(list) && self.lists_say_all() {
+                    let again = ran.as_ref().map(|(outcome, _)| outcome.statistics.reexecutions);
+                    assert_eq!(again.unwrap_or_default(), 0, "{what}: executed again");
+                }
+                let matches = ran.as_ref().is_ok_and(|(_, check)| check.is_match());
+                assert_eq!(matches, right == Some(list), "{what}");
+                assert_same(&what, &stock, &ran.map(|(outcome, _)| outcome));
+            }
+        }
+    }
+
+    /// No list says that an account without anything exists, as it may before EIP-161, nor that it
+    /// is deleted where it is touched later.
+    fn lists_say_all(&self) -> bool {
+        let header = &self.block.header;
+        self.chain.rules(header).is_spurious_dragon_active_at_block(header.number)
+            && !self.state.accounts().any(|(_, info, _)| info.is_empty())
     }
 
     /// Runs a valid block.

@@ -264,6 +264,22 @@ fn t51_the_access_list_holds_the_accesses_of_in_order_execution_only() {
 }
 
 #[test]
+fn t51_an_account_that_is_only_loaded_brings_no_older_balance_into_the_access_list() {
+    // The second transaction only looks at the code of whom the first one pays. Executed before it,
+    // it has an older balance of that account, on which it does not depend.
+    let mut scene = Scene::new(Fork::Amsterdam);
+    scene.contract(A, vec![op::STOP], 3);
+    scene.contract(B, asm(|code| code.address(A).op(op::EXTCODESIZE).store(0)), 0);
+    scene.send(0, Tx::to(A).value(5)).send(1, Tx::to(B));
+    scene.late = vec![sender(0)];
+    let list = scene.run().outcome.access_list.expect("an access list");
+    let paid = list.iter().find(|account| account.address == A).expect("loaded");
+    let changes = paid.balance_changes.iter();
+    let balances: Vec<_> = changes.map(|c| (c.block_access_index.get(), c.post_balance)).collect();
+    assert_eq!(balances, [(1, U256::from(8))]);
+}
+
+#[test]
 fn t52_plain_payments_leave_a_log_on_amsterdam() {
     // EIP-7708.
     let mut scene = Scene::new(Fork::Amsterdam);

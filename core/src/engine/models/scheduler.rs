@@ -5,8 +5,8 @@
 
 use super::{
     super::{
-        Optimisations, ahead::Input, commit::Committer, limits::Limits, parent::Parent, run::Run,
-        sink::Sink, tables::Tables, watch::Unwatched,
+        Optimisations, ahead::Input, commit::Committer, limits::Limits, listed::Listed,
+        parent::Parent, run::Run, sink::Sink, tables::Tables, watch::Unwatched,
     },
     scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
 };
@@ -14,6 +14,7 @@ use crate::{
     Block, ExecuteError, pool::Pool, source::MemoryState, sync::atomic::AtomicBool, tally::Tally,
 };
 use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
+use alloy_eip7928::AccountChanges;
 use alloy_evm::EvmEnv;
 use alloy_primitives::{Address, Bytes, Signature, U256};
 use revm::state::AccountInfo;
@@ -28,7 +29,7 @@ use shuttle::{
 pub(super) const HELPERS: usize = 2;
 /// What each holder has at first: a few withdrawals exhaust it.
 const FUNDS: u64 = 10;
-const BENEFICIARY: Address = Address::repeat_byte(0xbe);
+pub(super) const BENEFICIARY: Address = Address::repeat_byte(0xbe);
 
 /// What sequential execution gives: the receipts' values, the memory, the first invalid index.
 struct Expected {
@@ -100,6 +101,17 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
 
 /// One random block on one schedule.
 fn one_schedule() {
+    one_block(|_| None);
+}
+
+/// What an access list says of a block, and whether that is true.
+pub(super) struct Claims {
+    pub(super) list: Vec<AccountChanges>,
+    pub(super) right: bool,
+}
+
+/// One random block on one schedule, with the access list that `claims` makes for its scripts.
+pub(super) fn one_block(claims: impl FnOnce(&[Script]) -> Option<Claims>) {
     let mut rng = thread_rng();
     let len = rng.gen_range(2..7);
     let failing = rng.gen_range(0..4) == 0;
@@ -110,6 +122,10 @@ fn one_schedule() {
     let mut env = EvmEnv::<revm::primitives::hardfork::SpecId>::default();
     env.block_env.beneficiary = BENEFICIARY;
     let tables = Arc::new(Tables::new());
+    let claims = claims(&scripts);
+    let right = claims.as_ref().is_some_and(|claims| claims.right);
+    let take_in = |claims: Claims| Listed::new(&claims.list, &block, &env, &tables);
+    let listed = claims.map(take_in);
     let committer = Committer::new(tables.clone(), Tally::new(&block, &env), Sink::default());
     let beneficiary = tables.account_id(&BENEFICIARY);
     let base = source.account(&BENEFICIARY).cloned();
@@ -122,6 +138,7 @@ fn one_schedule() {
         stop: &stop,
         forced: rng.gen_range(0..2) == 0,
         optimisations: optimisations(&mut rng),
+        listed: listed.as_ref(),
     };
     let mut pool = Pool::new(HELPERS);
     let outcome = Run::new(Scripted(scripts), input, committer, Unwatched).drive(&mut pool);
@@ -135,6 +152,7 @@ fn one_schedule() {
             let values: Vec<_> = expected.values.iter().map(|value| log(*value)).collect();
             assert_eq!(logs, values.iter().collect::<Vec<_>>());
             assert!(statistics.executions <= 2 * len as u64, "{statistics:?}");
+            assert!(!right || statistics.reexecutions == 0, "{statistics:?}");
             assert_memory(&tables, &expected.memory, len as u64);
         }
         (Err(error), _) => panic!("{error}, expected invalid {:?}", expected.invalid),

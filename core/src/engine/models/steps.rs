@@ -103,6 +103,7 @@ fn one_schedule() {
         stop: &stop,
         forced: true,
         optimisations: optimisations(&mut rng),
+        listed: None,
     };
     let ahead = Ahead::new(Scripted(scripts.clone()), input, Unwatched);
     let mut pool = Pool::new(HELPERS);

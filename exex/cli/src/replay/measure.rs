@@ -7,7 +7,7 @@
 use super::{
     input::Origin,
     latency::Slow,
-    sides::{Execution, Sides},
+    sides::{Execution, Sides, Task},
 };
 use braid_core::{
     Engine, ExecuteError, HostError, ImportError, Outcome, SourceError, StateOutput,
@@ -78,19 +78,23 @@ impl BlockReport {
     }
 }
 
-/// Measures and checks one block. Each read of the parent state takes `latency` at least; with
-/// `import` each side starts from the block's RLP and ends with roots and bloom compared.
-pub fn measure(
-    engine: &Engine,
-    record: &RecordedBlock,
-    rounds: usize,
-    latency: Duration,
-    import: bool,
-) -> BlockReport {
+/// How a block is measured.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How {
+    /// How often each side runs.
+    pub rounds: usize,
+    /// What each read of the parent state takes at least.
+    pub latency: Duration,
+    /// What the sides start from and produce.
+    pub task: Task,
+}
+
+/// Measures and checks one block.
+pub fn measure(engine: &Engine, record: &RecordedBlock, how: How) -> BlockReport {
+    let How { rounds, latency, task } = how;
     let (chain, block) = (&record.chain, &record.block);
     let source = &Slow::new(record.state.source(), latency);
-    let sides = Sides::new(engine, record, source, import);
-    let (stock, bare, parallel) = (|| sides.stock(), || sides.bare(), || sides.parallel());
+    let mut sides = Sides::new(engine, record, source, task);
     let mut report = BlockReport {
         number: record.number(),
         txs: block.transactions.len(),
@@ -98,12 +102,16 @@ pub fn measure(
         ..BlockReport::default()
     };
     // The warm-up is also the oracle.
-    let oracle = stock();
+    let oracle = sides.stock();
     if let Err(ImportError::Execute(ExecuteError::Host(HostError::Source(error)))) = &oracle {
         report.unreadable = Some(incomplete(record, error));
         return report;
     }
-    report.difference = difference("bare", &oracle, &bare());
+    report.difference = difference("bare", &oracle, &sides.bare());
+    if let Ok(outcome) = &oracle {
+        sides.learn(outcome);
+    }
+    let (stock, bare, parallel) = (|| sides.stock(), || sides.bare(), || sides.parallel());
     let mut times: [Vec<u64>; 4] = Default::default();
     let (mut last, mut stock_reads, mut parallel_reads) = (None, 0, 0);
     for _ in 0..rounds {

@@ -20,8 +20,9 @@ use braid_shadow::recorded::RecordedBlock;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use input::{Origin, WorkloadArgs};
-use measure::{BlockReport, measure};
+use measure::{BlockReport, How, measure};
 use report::{Printer, Summary};
+use sides::Task;
 use std::{path::PathBuf, time::Duration};
 
 /// The form of the changed state on both sides.
@@ -99,6 +100,10 @@ pub struct ReplayArgs {
     /// Executes the blocks, which must be consecutive, as one range on the parallel side.
     #[arg(long, conflicts_with_all = ["only", "keep_going"])]
     pub range: bool,
+    /// Gives the parallel side each block's access list (EIP-7928), as stock execution produces it;
+    /// every side produces one.
+    #[arg(long, conflicts_with_all = ["only", "range", "import"])]
+    pub access_list: bool,
     /// Runs one side alone, block after block, and reports the peak of the process's memory.
     #[arg(long, value_enum, value_name = "SIDE")]
     pub only: Option<Only>,
@@ -114,6 +119,14 @@ pub struct ReplayArgs {
 }
 
 impl ReplayArgs {
+    fn task(&self) -> Task {
+        match (self.import, self.access_list) {
+            (true, _) => Task::Import,
+            (false, true) => Task::AccessList,
+            (false, false) => Task::Execute,
+        }
+    }
+
     fn optimisations(&self) -> Optimisations {
         let mut optimisations = Optimisations::ALL;
         for without in &self.without {
@@ -153,14 +166,18 @@ pub fn run(args: &ReplayArgs) -> Exit {
     let records = input::load(&args.paths, &args.workload, &printer, &mut exit);
     let options = args.options();
     let engine = Engine::new(options.clone());
-    let latency = Duration::from_micros(args.read_latency);
+    let how = How {
+        rounds: args.rounds as usize,
+        latency: Duration::from_micros(args.read_latency),
+        task: args.task(),
+    };
     let progress = progress(&records);
     if !records.is_empty() {
         printer.header();
     }
     let mut reports: Vec<BlockReport> = Vec::with_capacity(records.len());
     for (origin, record) in &records {
-        let report = measure(&engine, record, args.rounds as usize, latency, args.import);
+        let report = measure(&engine, record, how);
         progress.inc(record.block.header.gas_used);
         if let Some(reason) = &report.unreadable {
             let error = format!("{origin}: block {}: {reason}", report.number);

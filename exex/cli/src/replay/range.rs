@@ -14,7 +14,7 @@ use super::{
     latency::Slow,
     measure::{BlockReport, checks, difference, incomplete, machine_check, median, nanos, timed},
     report::{Printer, Summary, ratio},
-    sides::{Execution, Sides},
+    sides::{Execution, Sides, Task},
 };
 use crate::exit::Exit;
 use braid_core::{
@@ -158,7 +158,7 @@ struct Times {
 impl Times {
     fn new(engine: &Engine, record: &RecordedBlock) -> Result<Self, Problem> {
         let source = &Slow::new(record.state.source(), Duration::ZERO);
-        let sides = Sides::new(engine, record, source, false);
+        let sides = Sides::new(engine, record, source, Task::Execute);
         let oracle = sides.stock();
         if let Err(ImportError::Execute(ExecuteError::Host(HostError::Source(error)))) = &oracle {
             let text = format!("block {}: {}", record.number(), incomplete(record, error));
@@ -170,7 +170,7 @@ impl Times {
 
     fn measure(&mut self, engine: &Engine, record: &RecordedBlock, latency: Duration) {
         let source = &Slow::new(record.state.source(), latency);
-        let sides = Sides::new(engine, record, source, false);
+        let sides = Sides::new(engine, record, source, Task::Execute);
         self.stock.push(timed(|| sides.stock()).1);
         self.bare.push(timed(|| sides.bare()).1);
         self.again.push(timed(|| sides.bare()).1);

@@ -1,9 +1,6 @@
 //! The ways of executing one block that are measured against each other.
 //!
-//! Role: run stock, bare and parallel execution on the same source, either on a block whose senders
-//! are known, or as a node imports one: from the block's RLP, with senders recovered, and body,
-//! receipts root and bloom compared with the header. The sequential sides then do all of that in
-//! sequence.
+//! Role: run stock, bare and parallel execution on the same source, with the same [`Task`].
 
 use super::latency::Slow;
 use alloy_consensus::{
@@ -11,32 +8,46 @@ use alloy_consensus::{
     proofs::{calculate_ommers_root, calculate_transaction_root},
     transaction::SignerRecoverable,
 };
+use alloy_eips::eip7928::BlockAccessList;
 use braid_core::{
-    Block, Engine, ExecuteError, ImportError, Outcome, OutputKind,
+    Block, Chain, Engine, ExecuteError, ImportError, Outcome, OutputKind, StateSource,
     block::{BlockError, SignedBlock, Transaction, decode_signed},
     engine::Limits,
     import::check_body,
-    sequential::{execute_bare, execute_stock},
+    sequential::{
+        execute_bare, execute_bare_with_access_list, execute_stock, execute_stock_with_access_list,
+    },
 };
 use braid_shadow::recorded::RecordedBlock;
+
+/// What the sides are given and what they have to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Task {
+    /// Execute a block whose senders are known.
+    #[default]
+    Execute,
+    /// Import a block as a node does: from its RLP, with senders recovered, and body, receipts root
+    /// and bloom compared with the header; on the sequential sides all of that in sequence.
+    Import,
+    /// Execute, and produce the block's access list (EIP-7928), which the parallel side is given.
+    AccessList,
+}
 
 /// What one run gives.
 pub(crate) type Execution = Result<Outcome, ImportError>;
 
-type Sequential<'s> = fn(
-    &braid_core::Chain,
-    &Block,
-    &'s dyn braid_core::StateSource,
-    OutputKind,
-) -> Result<Outcome, ExecuteError>;
+type Sequential = fn(&Chain, &Block, &dyn StateSource, OutputKind) -> Result<Outcome, ExecuteError>;
 
 /// One block, ready to be executed in each way.
 pub(crate) struct Sides<'a> {
     engine: &'a Engine,
     record: &'a RecordedBlock,
     source: &'a Slow<'a>,
-    /// The block as it travels, where the sides start from there.
-    rlp: Option<Vec<u8>>,
+    task: Task,
+    /// The block as it travels, for an import.
+    rlp: Vec<u8>,
+    /// The block's access list, once it is known.
+    list: Option<BlockAccessList>,
 }
 
 impl<'a> Sides<'a> {
@@ -44,38 +55,55 @@ impl<'a> Sides<'a> {
         engine: &'a Engine,
         record: &'a RecordedBlock,
         source: &'a Slow<'a>,
-        import: bool,
+        task: Task,
     ) -> Self {
-        let rlp = import.then(|| alloy_rlp::encode(signed(&record.block)));
-        Self { engine, record, source, rlp }
+        let rlp = match task {
+            Task::Import => alloy_rlp::encode(signed(&record.block)),
+            Task::Execute | Task::AccessList => Vec::new(),
+        };
+        Self { engine, record, source, task, rlp, list: None }
+    }
+
+    /// Takes what the parallel side is given out of a sequential outcome.
+    pub(crate) fn learn(&mut self, outcome: &Outcome) {
+        if self.task == Task::AccessList {
+            self.list.clone_from(&outcome.access_list);
+        }
     }
 
     pub(crate) fn stock(&self) -> Execution {
-        self.sequential(|chain, block, source, output| execute_stock(chain, block, source, output))
+        self.sequential(match self.task {
+            Task::AccessList => execute_stock_with_access_list,
+            Task::Execute | Task::Import => execute_stock,
+        })
     }
 
     pub(crate) fn bare(&self) -> Execution {
-        self.sequential(|chain, block, source, output| execute_bare(chain, block, source, output))
+        self.sequential(match self.task {
+            Task::AccessList => execute_bare_with_access_list,
+            Task::Execute | Task::Import => execute_bare,
+        })
     }
 
     pub(crate) fn parallel(&self) -> Execution {
         let RecordedBlock { chain, block, .. } = self.record;
-        match &self.rlp {
-            None => Ok(self.engine.execute(chain, block, self.source)?),
-            Some(rlp) => {
-                let imported = self.engine.import(chain, rlp, self.source, &Limits::default())?;
-                Ok(imported.outcome)
-            }
+        let (engine, source, limits) = (self.engine, self.source, Limits::default());
+        if self.task == Task::Import {
+            return Ok(engine.import(chain, &self.rlp, source, &limits)?.outcome);
         }
+        let Some(list) = &self.list else { return Ok(engine.execute(chain, block, source)?) };
+        let (outcome, _same_as_the_oracles) =
+            engine.execute_with_access_list(chain, block, source, &limits, list)?;
+        Ok(outcome)
     }
 
-    fn sequential(&self, execute: Sequential<'a>) -> Execution {
+    fn sequential(&self, execute: Sequential) -> Execution {
         let RecordedBlock { chain, block, .. } = self.record;
         let output = self.engine.options().output;
-        let Some(rlp) = &self.rlp else {
+        if self.task != Task::Import {
             return Ok(execute(chain, block, self.source, output)?);
-        };
-        let signed = decode_signed(rlp)?;
+        }
+        let signed = decode_signed(&self.rlp)?;
         check_body(&signed, calculate_transaction_root(&signed.body.transactions))?;
         let senders = senders(&signed.body.transactions)?;
         let block = Block::with_senders(signed, senders)?;

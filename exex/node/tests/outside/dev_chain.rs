@@ -57,8 +57,8 @@ fn every_block_of_a_dev_chain_is_matched() {
         counter(&status, "committed"),
         "every block is accounted for: {status}"
     );
-    // On a busy machine some blocks are late: then the node has stored what came after their parent.
-    assert!(counter(&status, "matched") * 10 >= counter(&status, "committed") * 7, "{status}");
+    // On a busy machine a block may be late; that many are would be a fault.
+    assert!(counter(&status, "matched") * 10 >= counter(&status, "committed") * 9, "{status}");
     assert!(successful(&node, height) * 10 >= load.sent * 8, "the load does what it is meant to");
     let ended = node.terminate();
     assert!(ended.success(), "SIGTERM: {ended}");
