@@ -99,6 +99,19 @@ impl Plan {
             let import = ["--threads", &many, "--import"];
             rows.push(recorded(format!("{many} threads, from RLP to verified"), &import));
         }
+        if !self.paths.is_empty() {
+            let slow = ["--threads", "16", "--read-latency", "50"];
+            rows.push(recorded("16 threads, reads of 50 us".to_owned(), &slow));
+            let listed = [&slow[..], &["--access-list"]].concat();
+            rows.push(recorded("the same, with access lists".to_owned(), &listed));
+        }
+        for (name, more) in
+            [("one block after the other", &["--without", "pipelining"][..]), ("as a range", &[])]
+        {
+            let args = ["--threads", &many, "--range", "--blocks", "100"];
+            let args = args.iter().chain(more).map(|arg| (*arg).to_owned());
+            rows.push(Row::new(format!("100 blocks of the built-in workload, {name}"), args));
+        }
         for (name, contention) in [("without contention", "0"), ("fully serial", "1")] {
             let args = ["--threads", &many, "--contention", contention].map(str::to_owned);
             rows.push(Row::new(format!("built-in workload, {name}"), args));
@@ -324,7 +337,7 @@ mod tests {
         let plan = Plan::parse(&["--processes", "2", "--ablation", "blocks"]).unwrap();
         assert_eq!((plan.processes, plan.rounds), (2, 9));
         assert_eq!(plan.paths, ["blocks"]);
-        assert_eq!(plan.rows().len(), 14);
+        assert_eq!(plan.rows().len(), 18);
     }
 
     #[test]

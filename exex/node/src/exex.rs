@@ -13,7 +13,7 @@
 
 use crate::{
     chain::{chain_of, genesis_config},
-    heights::{Heights, Link},
+    heights::{DEPTH, Heights, Link},
     keeper::Braid,
     open::{Batch, Common, open},
     settings::Settings,
@@ -129,7 +129,12 @@ where
                 follower.guarded(|follower| follower.handle(&notification));
                 if let Some(height) = follower.heights.due() {
                     follower.braid.tell(|progress| progress.finished = Some(height.number));
-                    // A closed channel means that the node ends.
+                }
+                if let Some(height) = follower.heights.reported() {
+                    // Also where it has not risen: reth's manager hands out one notification each
+                    // time that something wakes it, and an event does. Without, what came in a
+                    // burst would stay behind by as many blocks for good. A closed channel means
+                    // that the node ends.
                     let _closed = ctx.events.send(ExExEvent::FinishedHeight(height));
                 }
             }
@@ -167,7 +172,7 @@ impl<P> Follower<P> {
     fn new<Node>(braid: Braid, ctx: &ExExContext<Node>) -> Self
     where
         Node: FullNodeComponents<Types: EthereumTypes> + FullNodeTypes<Provider = P>,
-        P: Clone + ChainSpecProvider<ChainSpec = ChainSpec>,
+        P: Clone + BlockHashReader + ChainSpecProvider<ChainSpec = ChainSpec>,
     {
         // The provider's own specification: the configuration is not what a test's node runs on.
         let spec = ctx.provider().chain_spec();
@@ -183,8 +188,14 @@ impl<P> Follower<P> {
                 wrap: braid.settings().wrap.clone(),
             })
         });
-        let backfilled = braid.settings().backfill_from.map_or(0, |_| ctx.head.number);
-        Self { braid, common, heights: Heights::default(), backfilled }
+        let first = braid.settings().backfill_from;
+        let backfilled = first.map_or(0, |_| ctx.head.number);
+        let finished = ctx.head.number.saturating_sub(DEPTH);
+        let finished = first.map_or(finished, |first| finished.min(first.saturating_sub(1)));
+        // Where there is no such block, the first report comes with the blocks.
+        let hash = ctx.provider().block_hash(finished).ok().flatten();
+        let heights = Heights::new(hash.map(|hash| BlockNumHash::new(finished, hash)));
+        Self { braid, common, heights, backfilled }
     }
 
     /// Runs a step; a panic in it costs the step.

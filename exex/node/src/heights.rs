@@ -22,7 +22,7 @@ pub(crate) const DEPTH: u64 = 64;
 pub(crate) struct Heights {
     /// Ascending and contiguous by number, at most `DEPTH + 1`.
     recent: VecDeque<BlockNumHash>,
-    reported: Option<u64>,
+    reported: Option<BlockNumHash>,
 }
 
 /// How a committed block stands to what was known before.
@@ -35,6 +35,16 @@ pub(crate) enum Link {
 }
 
 impl Heights {
+    /// Starts with a block that may be reported before anything has been heard of.
+    pub(crate) fn new(finished: Option<BlockNumHash>) -> Self {
+        Self { recent: VecDeque::new(), reported: finished }
+    }
+
+    /// The block that was reported last.
+    pub(crate) const fn reported(&self) -> Option<BlockNumHash> {
+        self.reported
+    }
+
     /// A block became canonical.
     pub(crate) fn commit(&mut self, block: BlockNumHash, parent: B256) -> Link {
         let link = match self.recent.back() {
@@ -63,10 +73,10 @@ impl Heights {
         let tip = self.recent.back()?;
         let at = tip.number.checked_sub(DEPTH)?;
         let block = *self.recent.front().filter(|block| block.number == at)?;
-        if self.reported.is_some_and(|reported| reported >= block.number) {
+        if self.reported.is_some_and(|reported| reported.number >= block.number) {
             return None;
         }
-        self.reported = Some(block.number);
+        self.reported = Some(block);
         Some(block)
     }
 }
@@ -109,7 +119,20 @@ mod tests {
                 assert_eq!(due, block(number - DEPTH, u8::from(number - DEPTH >= 150)));
             }
         }
-        assert_eq!(heights.reported, Some(229 - DEPTH));
+        assert_eq!(heights.reported().map(|block| block.number), Some(229 - DEPTH));
+    }
+
+    #[test]
+    fn what_it_starts_with_is_reported_until_a_higher_block_is_due() {
+        let mut heights = Heights::new(Some(block(40, 0)));
+        assert_eq!(heights.reported(), Some(block(40, 0)));
+        for number in 104..168 {
+            extend(&mut heights, number, 0);
+            assert_eq!(heights.due(), None, "block {number}");
+        }
+        extend(&mut heights, 168, 0);
+        assert_eq!(heights.due(), Some(block(104, 0)));
+        assert_eq!(heights.reported(), Some(block(104, 0)));
     }
 
     #[test]
@@ -119,7 +142,7 @@ mod tests {
             extend(&mut heights, number, 0);
             heights.due();
         }
-        let reported = heights.reported.expect("blocks enough");
+        let reported = heights.reported().expect("blocks enough").number;
         // The deepest reorg that is covered: one that leaves a tip just above.
         heights.revert(200 - DEPTH + 1);
         extend(&mut heights, 200 - DEPTH + 1, 1);

@@ -169,8 +169,9 @@ async fn the_finished_height_lags_so_that_a_reorg_is_never_withheld() {
         rig.send(notification).await;
         rig.settle();
         while let Ok(ExExEvent::FinishedHeight(height)) = rig.handle.events_rx.try_recv() {
-            assert!(height.number > reported, "it never falls");
-            assert!(height.number + 64 <= tip, "height {} at tip {tip}", height.number);
+            assert!(height.number >= reported, "it never falls");
+            let lags = height.number + 64 <= tip || height.number == 0;
+            assert!(lags, "height {} at tip {tip}", height.number);
             reported = height.number;
         }
     }
