@@ -374,8 +374,7 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         let committer = Committer::new(tables.clone(), self.blocks.tally(index), sink);
         let stop = &stops[index];
         let listed = None;
-        let input =
-            Input { tables, block, parent, limits, stop, forced, optimisations, listed };
+        let input = Input { tables, block, parent, limits, stop, forced, optimisations, listed };
         Flight { index, run: Run::new(machine, input, committer, Unwatched), layer }
     }
 

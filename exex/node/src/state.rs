@@ -92,8 +92,8 @@ impl<P: StateProviderFactory> ParentState<P> {
     }
 
     /// Opens the first provider, to learn early whether there is one; gives whether it reads
-    /// history, which is refused deeper than `depth` blocks below the newest stored one. `number` is
-    /// the block's.
+    /// history, which is refused deeper than `depth` blocks below the newest stored one. `number`
+    /// is the block's.
     pub(crate) fn probe(&self, number: u64, depth: u64) -> Result<bool, Unavailable>
     where
         P: BlockNumReader,

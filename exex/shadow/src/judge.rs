@@ -127,8 +127,8 @@ impl Judge {
     }
 
     /// Both ways on one state, each twice, in alternating order, so that neither is always the
-    /// warmer one. The lesser time counts: threads of a low priority are often interrupted, and that
-    /// only adds.
+    /// warmer one. The lesser time counts: threads of a low priority are often interrupted, and
+    /// that only adds.
     fn time(&self, work: &Work, state: &MemoryState) -> Option<Speed> {
         let (chain, block) = (&work.chain, &work.block);
         let timed = |run: &dyn Fn() -> bool| {

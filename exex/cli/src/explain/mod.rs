@@ -1,9 +1,9 @@
 //! `braid explain`: what held a block back.
 //!
-//! Role: execute one block, recorded or fetched from a client, with a trace, put the figures together
-//! ([`mod@report`]), and print them as a table ([`mod@table`]), as JSON ([`mod@json`]) or as a page ([`mod@page`]). The
-//! three forms show one [`report::Report`], which [`report::Report::of`] makes of any recorded
-//! block, wherever it came from.
+//! Role: execute one block, recorded or fetched from a client, with a trace, put the figures
+//! together ([`mod@report`]), and print them as a table ([`mod@table`]), as JSON ([`mod@json`]) or
+//! as a page ([`mod@page`]). The three forms show one [`report::Report`], which
+//! [`report::Report::of`] makes of any recorded block, wherever it came from.
 
 pub mod json;
 pub mod page;

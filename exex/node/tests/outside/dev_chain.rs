@@ -2,7 +2,8 @@
 //! executed again and equal; then SIGTERM, then `kill -9` at random instants.
 //!
 //! The short form runs in continuous integration where reth can be had. Full size:
-//! `BRAID_NODE_TRANSACTIONS=20000 BRAID_NODE_BLOCKS=500 BRAID_NODE_KILLS=50 BRAID_NODE_BACKFILL=200`.
+//! `BRAID_NODE_TRANSACTIONS=20000 BRAID_NODE_BLOCKS=500 BRAID_NODE_KILLS=50
+//! BRAID_NODE_BACKFILL=200`.
 
 use crate::{
     load::Load,
