@@ -198,6 +198,14 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         }
     }
 
+    /// Reads ahead what the block's access list names, where that is wanted.
+    pub(crate) fn prefetch(&self, worker: &mut Worker<V::Instance>) {
+        if let Some(prefetch) = self.input.listed.and_then(Listed::prefetch) {
+            let view = self.vm.view(&mut worker.vm);
+            while !self.stopped() && prefetch.turn(view) {}
+        }
+    }
+
     /// Executes the transactions of one claim, for a worker that has looked in vain `idle` times.
     pub(crate) fn turn(&self, worker: &mut Worker<V::Instance>, idle: u32) -> Turn {
         match self.claim(worker, idle) {

@@ -60,7 +60,11 @@ impl Job<'_> {
         let rules = self.chain.rules(&self.block.header);
         let env = rules.evm_env(&self.block.header);
         let stop = AtomicBool::new(false);
-        let take_in = |list| Listed::new(list, self.block, &env, tables);
+        let prefetch = self.options.optimisations.prefetch && self.source.is_slow();
+        let take_in = |list| {
+            let listed = Listed::new(list, self.block, &env, tables);
+            if prefetch { listed.prefetching(list, self.block, tables) } else { listed }
+        };
         let listed = self.lists.claimed.map(take_in);
         let listing = self.lists.wanted || rules.has_access_list(&self.block.header);
         let canonical = tally::canonical(self.options.output, listing);

@@ -135,6 +135,11 @@ impl<const N: usize> Base<N> {
         Ok(value)
     }
 
+    /// Known, or being read at this moment.
+    fn is_taken(&self) -> bool {
+        self.known().is_some() || self.fill.try_lock().is_none()
+    }
+
     fn clear(&mut self) {
         self.state.store(UNKNOWN, Ordering::Relaxed);
     }
@@ -189,6 +194,11 @@ impl AccountCell {
             }))
         })?;
         Ok(account_value(words))
+    }
+
+    /// Whether the source is being asked for the account, or has been.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.base.is_taken()
     }
 
     /// The base account's code, where it is known.
@@ -275,6 +285,11 @@ impl SlotCell {
     /// The slot's value as the source has it, where it is known.
     pub(crate) fn known_base(&self) -> Option<U256> {
         self.base.known().map(|words| words.map_or(U256::ZERO, U256::from_limbs))
+    }
+
+    /// Whether the source is being asked for the slot, or has been.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.base.is_taken()
     }
 
     /// The slot's value as the source has it, read through `read` if this is the first time.

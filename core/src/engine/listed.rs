@@ -30,6 +30,7 @@
 
 use super::{
     cells::AccountValue,
+    prefetch::Prefetch,
     tables::{Position, Stamp, Tables},
 };
 use crate::{block::Block, sync::OnceLock};
@@ -82,6 +83,8 @@ pub(crate) struct Listed {
     slots: Vec<Claims<U256>>,
     /// The beneficiary's index in the tables.
     beneficiary: u32,
+    /// What is read ahead, where that is wanted.
+    prefetch: Option<Prefetch>,
     /// By their true hashes.
     codes: HashMap<B256, Bytecode, foldhash::fast::RandomState>,
 }
@@ -113,6 +116,24 @@ impl Listed {
             }
         }
         listed
+    }
+
+    /// The same; what the list names is read ahead, unless it is more than the block can access.
+    pub(crate) fn prefetching(
+        mut self,
+        list: &[AccountChanges],
+        block: &Block,
+        tables: &Tables,
+    ) -> Self {
+        if accesses(list) <= block.header.gas_limit / LOCATION_COST + FREE_LOCATIONS {
+            self.prefetch = Some(Prefetch::new(list, tables));
+        }
+        self
+    }
+
+    /// What is to be read ahead, if anything.
+    pub(crate) const fn prefetch(&self) -> Option<&Prefetch> {
+        self.prefetch.as_ref()
     }
 
     /// The claimed changes of an account's fields.
@@ -198,6 +219,12 @@ fn decode(bytes: &Bytes, spec: SpecId) -> Option<(B256, Bytecode)> {
 fn locations(list: &[AccountChanges]) -> u64 {
     let changed = list.iter().filter(|account| changes(account));
     changed.map(|account| 1 + account.storage_changes.len() as u64).sum()
+}
+
+/// How many places the list says are accessed.
+fn accesses(list: &[AccountChanges]) -> u64 {
+    let slots = |entry: &AccountChanges| entry.storage_changes.len() + entry.storage_reads.len();
+    list.iter().map(|entry| 1 + slots(entry) as u64).sum()
 }
 
 fn changes(account: &AccountChanges) -> bool {

@@ -37,6 +37,7 @@ mod output;
 mod overlay;
 mod parent;
 mod pipeline;
+mod prefetch;
 mod range;
 mod record;
 mod reward;
@@ -104,6 +105,9 @@ pub struct Optimisations {
     pub payment_runs: bool,
     /// A block whose transactions are likely to form one chain runs on the calling thread.
     pub chain_prediction: bool,
+    /// Where reads of the parent state are slow ([`StateSource::is_slow`]), what an access list
+    /// names is read ahead.
+    pub prefetch: bool,
     /// In a range of blocks, workers that find nothing to do go ahead with the next block.
     pub pipelining: bool,
 }
@@ -115,6 +119,7 @@ impl Optimisations {
         long_first: true,
         payment_runs: true,
         chain_prediction: true,
+        prefetch: true,
         pipelining: true,
     };
     /// None of them.
@@ -123,6 +128,7 @@ impl Optimisations {
         long_first: false,
         payment_runs: false,
         chain_prediction: false,
+        prefetch: false,
         pipelining: false,
     };
 }

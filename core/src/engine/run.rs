@@ -69,6 +69,9 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     /// The whole life of one worker in this block.
     pub(crate) fn work(&self, number: usize) {
         let mut worker = self.ahead.worker(number);
+        if number % 2 == 1 {
+            self.ahead.prefetch(&mut worker);
+        }
         let mut idle = 0;
         loop {
             match self.turn(&mut worker, idle) {

@@ -14,6 +14,7 @@ use super::{
     evm::Observe,
     listed::{Listed, Span},
     parent::Parent,
+    prefetch::{Part, Place},
     soft::HUGE,
     tables::{AccountValue, Position, Stamp, Tables},
 };
@@ -240,6 +241,39 @@ impl<'b> View<'b> {
             }
         }
         Ok(())
+    }
+
+    /// Fills the base values of a place before anybody asks for them.
+    pub(crate) fn prefetch(&mut self, place: &Place) -> Result<(), ViewError> {
+        self.check_stop()?;
+        let Place { id, address, part } = *place;
+        if matches!(part, Part::Account) && self.tables.account(id).is_taken() {
+            return Ok(());
+        }
+        let (_, base) = self.base_account(id, address)?;
+        match part {
+            Part::Account => {}
+            Part::Code if base.code_hash == KECCAK256_EMPTY => {}
+            Part::Code => {
+                let tables = self.tables.clone();
+                let reader = self.reader()?;
+                let code = tables.code_or_read(&base.code_hash, || reader.code(base.code_hash))?;
+                tables.account(id).remember_code(&code);
+            }
+            Part::Slot(slot) if base.exists => {
+                let slot_id = self.tables.slot_id(id, &slot);
+                if !self.tables.slot(slot_id).is_taken() {
+                    self.base_slot(slot_id, address, slot)?;
+                }
+            }
+            Part::Slot(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Lets go of a reader that a panic has left in disorder.
+    pub(crate) fn drop_reader(&mut self) {
+        self.reader = None;
     }
 
     /// The newest value below the position, with its stamp.

@@ -95,6 +95,7 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         long_first: rng.gen_range(0..2) == 0,
         payment_runs: rng.gen_range(0..2) == 0,
         chain_prediction: true,
+        prefetch: false,
         pipelining: true,
     }
 }
