@@ -29,6 +29,7 @@ const USAGE: &str = "usage: cargo xtask bench [OPTION...] [PATH...]
   --rounds N       interleaved rounds in each process (9)
   --threads N      threads of the parallel side (2)
   --ablation       also a row without each optimisation, and one without all
+  --rows TEXT      only rows whose name contains this; may be given several times
   --json           one JSON object a row
   --markdown FILE  also write the table there
 
@@ -41,6 +42,7 @@ struct Plan {
     rounds: usize,
     threads: usize,
     ablation: bool,
+    wanted: Vec<String>,
     json: bool,
     markdown: Option<PathBuf>,
     paths: Vec<String>,
@@ -53,6 +55,7 @@ impl Plan {
             rounds: 9,
             threads: 2,
             ablation: false,
+            wanted: Vec::new(),
             json: false,
             markdown: None,
             paths: Vec::new(),
@@ -65,6 +68,7 @@ impl Plan {
                 "--rounds" => plan.rounds = count(arg, value()?)?,
                 "--threads" => plan.threads = count(arg, value()?)?,
                 "--ablation" => plan.ablation = true,
+                "--rows" => plan.wanted.push(value()?.to_owned()),
                 "--json" => plan.json = true,
                 "--markdown" => plan.markdown = Some(value()?.into()),
                 "--help" | "-h" => {
@@ -130,6 +134,9 @@ impl Plan {
                 rows.push(recorded(format!("{many} threads, without {without}"), &args));
             }
         }
+        rows.retain(|row| {
+            self.wanted.is_empty() || self.wanted.iter().any(|part| row.name.contains(part))
+        });
         rows
     }
 }
@@ -237,6 +244,10 @@ pub(crate) fn run(args: &[&str]) -> bool {
         eprintln!("{BLOCKS} is not there: only the built-in workload is measured");
     }
     let mut rows = plan.rows();
+    if rows.is_empty() {
+        eprintln!("no row's name contains {}", plan.wanted.join(" or "));
+        return false;
+    }
     for process in 0..plan.processes {
         for row in &mut rows {
             if stderr().is_terminal() {
@@ -338,6 +349,8 @@ mod tests {
         assert_eq!((plan.processes, plan.rounds), (2, 9));
         assert_eq!(plan.paths, ["blocks"]);
         assert_eq!(plan.rows().len(), 18);
+        let plan = Plan::parse(&["--rows", "gigagas", "--rows", "serial"]).unwrap();
+        assert_eq!(plan.rows().len(), 4);
     }
 
     #[test]
