@@ -6,7 +6,7 @@
 
 use crate::chain::Chain;
 use alloy_consensus::{
-    EthereumReceipt, EthereumTxEnvelope, Header, TxEip4844, TxType,
+    BlockBody, EthereumReceipt, EthereumTxEnvelope, Header, TxEip4844, TxType,
     transaction::{Recovered, SignerRecoverable},
 };
 use alloy_eips::{eip4895::Withdrawals, eip7928::BlockAccessList};
@@ -77,7 +77,29 @@ pub fn decode_signed(mut rlp: &[u8]) -> Result<SignedBlock, BlockError> {
     if rlp.is_empty() { Ok(block) } else { Err(BlockError::TrailingBytes(rlp.len())) }
 }
 
+/// The senders of all transactions, where each has one.
+pub(crate) fn all_senders(
+    block: &SignedBlock,
+    senders: Vec<Option<Address>>,
+) -> Result<Vec<Address>, BlockError> {
+    if let Some(index) = senders.iter().position(Option::is_none) {
+        let hash = *block.body.transactions[index].tx_hash();
+        return Err(BlockError::Signature { index, hash });
+    }
+    Ok(senders.into_iter().flatten().collect())
+}
+
 impl Block {
+    /// The block without its senders, as it travels between peers.
+    pub fn to_signed(&self) -> SignedBlock {
+        let body = BlockBody {
+            transactions: self.transactions.iter().map(|tx| tx.inner().clone()).collect(),
+            ommers: self.ommers.clone(),
+            withdrawals: self.withdrawals.clone(),
+        };
+        SignedBlock { header: self.header.clone(), body }
+    }
+
     /// Decodes a block from its RLP and recovers its senders, by the rules from Homestead on.
     ///
     /// # Errors
@@ -121,11 +143,8 @@ impl Block {
     ) -> Result<Self, BlockError> {
         let senders: Vec<Option<Address>> =
             block.body.transactions.par_iter().map(recover).collect();
-        if let Some(index) = senders.iter().position(Option::is_none) {
-            let hash = *block.body.transactions[index].tx_hash();
-            return Err(BlockError::Signature { index, hash });
-        }
-        Self::with_senders(block, senders.into_iter().flatten().collect())
+        let senders = all_senders(&block, senders)?;
+        Self::with_senders(block, senders)
     }
 
     /// Takes the senders from the caller, who has verified them.

@@ -12,7 +12,7 @@
 //! which threads came.
 
 use crate::{
-    block::{Block, BlockError, SignedBlock, Transaction, decode_signed},
+    block::{Block, BlockError, SignedBlock, Transaction, all_senders, decode_signed},
     chain::Chain,
     engine::{Engine, Limits},
     error::ExecuteError,
@@ -107,12 +107,9 @@ impl Engine {
         let rules = chain.rules(&block.header);
         let homestead = rules.is_homestead_active_at_block(block.header.number);
         let (senders, root) = self.senders_and_root(&block.body.transactions, homestead);
-        if let Some(index) = senders.iter().position(Option::is_none) {
-            let hash = *block.body.transactions[index].tx_hash();
-            return Err(BlockError::Signature { index, hash }.into());
-        }
+        let senders = all_senders(&block, senders)?;
         check_body(&block, root)?;
-        let block = Block::with_senders(block, senders.into_iter().flatten().collect())?;
+        let block = Block::with_senders(block, senders)?;
         let outcome = self.execute_within(chain, &block, source, limits)?;
         let status = chain.rules(&block.header).has_status_receipts(&block.header);
         let roots = status.then(|| self.receipts_root_and_bloom(&outcome));

@@ -25,13 +25,13 @@ mod special;
 #[path = "dump/synthetic.rs"]
 mod synthetic;
 
-use alloy_consensus::{BlockBody, Header};
+use alloy_consensus::Header;
 use alloy_eips::{eip2718::Encodable2718, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY};
 use braid_core::{
-    Block, Chain, Outcome, OutputKind, StateChanges, Transaction, block::SignedBlock,
-    outcome::AccountChange, sequential::execute_stock, source::MemoryState,
+    Block, Chain, Outcome, OutputKind, StateChanges, outcome::AccountChange,
+    sequential::execute_stock, source::MemoryState,
 };
 use braid_shadow::recorded::{self, Prestate, RecordedBlock};
 use revm::state::AccountInfo;
@@ -66,7 +66,10 @@ fn dump(out: &Path, recorded: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let (block, state) = special::precompiles(&amsterdam)?;
     let encoded = encode(synthetic::AMSTERDAM, &amsterdam, &block, &state)?;
     fs::write(out.join("precompiles.block"), encoded)?;
-    fs::write(out.join("withdrawal.rlp"), rlp(&synthetic::without_transactions()?))?;
+    fs::write(
+        out.join("withdrawal.rlp"),
+        alloy_rlp::encode(synthetic::without_transactions()?.to_signed()),
+    )?;
     let Some(folder) = recorded else { return Ok(()) };
     for file in recorded::files(folder)? {
         let record = RecordedBlock::read(&file)?;
@@ -126,19 +129,8 @@ fn bytes(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-fn rlp(block: &Block) -> Vec<u8> {
-    let transactions: Vec<Transaction> =
-        block.transactions.iter().map(|tx| tx.inner().clone()).collect();
-    let body = BlockBody {
-        transactions,
-        ommers: block.ommers.clone(),
-        withdrawals: block.withdrawals.clone(),
-    };
-    alloy_rlp::encode(SignedBlock { header: block.header.clone(), body })
-}
-
 fn block_bytes(out: &mut Vec<u8>, block: &Block) {
-    bytes(out, &rlp(block));
+    bytes(out, &alloy_rlp::encode(block.to_signed()));
     bytes(out, &alloy_rlp::encode(&block.header));
     let ommers = if block.ommers.is_empty() { vec![] } else { alloy_rlp::encode(&block.ommers) };
     bytes(out, &ommers);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use alloy_consensus::{BlockBody, Signed, proofs::calculate_ommers_root};
+use alloy_consensus::{Signed, proofs::calculate_ommers_root};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{B256, Bloom, Signature, U256};
 use braid_core::{
@@ -18,13 +18,7 @@ use braid_shadow::recorded::RecordedBlock;
 use braid_workload::{Settings, generate};
 
 fn signed(record: &RecordedBlock) -> SignedBlock {
-    let block = &record.block;
-    let body = BlockBody {
-        transactions: block.transactions.iter().map(|tx| tx.inner().clone()).collect(),
-        ommers: block.ommers.clone(),
-        withdrawals: block.withdrawals.clone(),
-    };
-    SignedBlock { header: block.header.clone(), body }
+    record.block.to_signed()
 }
 
 fn generated() -> Vec<RecordedBlock> {

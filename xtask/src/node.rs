@@ -4,7 +4,10 @@
 //! SKIPPED with the reason and passes, also in continuous integration. To find out costs at most
 //! [`PATIENCE`]; nothing is built or fetched before.
 
-use crate::native::{Part, run};
+use crate::{
+    native::{Part, run},
+    replay,
+};
 use std::{
     env,
     path::Path,
@@ -45,7 +48,7 @@ pub(crate) fn test(root: &Path, long: bool) -> bool {
         build_flags(&mut lints, root).args(["--all-targets", "--", "-D", "warnings"]);
         part.step("lints", run(&mut lints));
     }
-    let command = part.step("the command line", run(&mut command_line(root)));
+    let command = part.step("the command line", replay::build());
     let mut tests = cargo(root, "test");
     build_flags(&mut tests, root);
     if command {
@@ -59,14 +62,6 @@ pub(crate) fn test(root: &Path, long: bool) -> bool {
     part.passed()
 }
 
-/// Builds the `braid` binary, which the tests run beside the node.
-fn command_line(root: &Path) -> Command {
-    let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.current_dir(root).args(["build", "--release", "--locked", "-p", "braid-cli"]);
-    build.arg("--target-dir").arg(crate::native::target(root));
-    build
-}
-
 /// What the shadow costs the node's block import, and what it needs of memory, by a release build:
 /// prints the figures.
 pub(crate) fn bench(root: &Path) -> bool {
@@ -74,7 +69,7 @@ pub(crate) fn bench(root: &Path) -> bool {
         println!("== node: bench: SKIPPED: {reason}");
         return true;
     }
-    if !run(&mut command_line(root)) {
+    if !replay::build() {
         return false;
     }
     let mut bench = cargo(root, "test");

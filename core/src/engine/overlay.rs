@@ -12,9 +12,9 @@
 
 use crate::{
     block::Block,
-    error::{Location, SourceError},
+    error::SourceError,
     outcome::{AccountChange, StateChanges},
-    source::{StateReader, StateSource},
+    source::{StateReader, StateSource, once},
     sync::RwLock,
 };
 use alloy_primitives::{
@@ -124,10 +124,7 @@ struct OverlayReader<'o> {
 
 impl<'o> OverlayReader<'o> {
     fn below(&mut self) -> Result<&mut (dyn StateReader + 'o), SourceError> {
-        if self.below.is_none() {
-            self.below = Some(self.overlay.source.reader()?);
-        }
-        self.below.as_deref_mut().ok_or_else(|| SourceError::new(Location::Reader, "no reader"))
+        once(&mut self.below, || self.overlay.source.reader())
     }
 }
 
@@ -165,7 +162,7 @@ impl StateReader for OverlayReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::MemoryState;
+    use crate::{error::Location, source::MemoryState};
 
     const WHO: Address = Address::repeat_byte(0xaa);
 

@@ -27,8 +27,8 @@ use super::{
     tables::{Position, Stamp, Tables},
 };
 use crate::{
-    error::{Location, SourceError},
-    source::{StateReader, StateSource},
+    error::SourceError,
+    source::{StateReader, StateSource, once},
     sync::atomic::{AtomicBool, Ordering},
 };
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
@@ -105,7 +105,7 @@ impl Known {
 
 impl<'b> LayerReader<'b> {
     fn below(&mut self) -> Result<&mut (dyn StateReader + 'b), SourceError> {
-        below(&mut self.below, &self.layer)
+        once(&mut self.below, || self.layer.below.reader())
     }
 
     /// The account, where the block knows it; while it runs it is made known.
@@ -125,7 +125,7 @@ impl<'b> LayerReader<'b> {
             Some(before) => before,
             None if closed => return Ok(None),
             None => {
-                let reader = below(reader, layer)?;
+                let reader = once(reader, || layer.below.reader())?;
                 cell.base(|| reader.account(address))?
             }
         };
@@ -152,7 +152,7 @@ impl<'b> LayerReader<'b> {
             _ if known.is_void() => Ok(U256::ZERO),
             (None, Some(base)) => Ok(base),
             (_, None) => {
-                let reader = below(reader, layer)?;
+                let reader = once(reader, || layer.below.reader())?;
                 match cell {
                     Some(cell) if !closed => cell.base(|| reader.storage(address, slot)),
                     _ => reader.storage(address, slot),
@@ -169,16 +169,6 @@ fn newest_account(cell: &AccountCell, closed: bool) -> Option<AccountValue> {
 
 fn newest_slot(cell: &SlotCell, closed: bool) -> Option<(Stamp, U256)> {
     if closed { cell.chain.committed() } else { cell.chain.below(Position::MAX) }
-}
-
-fn below<'v, 'b>(
-    reader: &'v mut Option<Box<dyn StateReader + 'b>>,
-    layer: &Layer<'b>,
-) -> Result<&'v mut (dyn StateReader + 'b), SourceError> {
-    if reader.is_none() {
-        *reader = Some(layer.below.reader()?);
-    }
-    reader.as_deref_mut().ok_or_else(|| SourceError::new(Location::Reader, "no reader"))
 }
 
 impl StateReader for LayerReader<'_> {

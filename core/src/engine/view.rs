@@ -19,8 +19,7 @@ use super::{
     tables::{AccountValue, Position, Stamp, Tables},
 };
 use crate::{
-    error::Location,
-    source::{SourceError, StateReader},
+    source::{SourceError, StateReader, once},
     sync::atomic::{AtomicBool, Ordering},
 };
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
@@ -178,7 +177,7 @@ impl<'b> View<'b> {
     }
 
     fn reader(&mut self) -> Result<&mut (dyn StateReader + 'b), SourceError> {
-        reader(&mut self.reader, &self.parent)
+        once(&mut self.reader, || self.parent.reader())
     }
 
     /// The account in the parent state; a prediction of it while the parent is not final.
@@ -193,7 +192,7 @@ impl<'b> View<'b> {
         }
         // Asked before the read: an answer that was begun on a final parent is final.
         let is_final = self.parent.is_final();
-        let reader = reader(&mut self.reader, &self.parent)?;
+        let reader = once(&mut self.reader, || self.parent.reader())?;
         if is_final {
             return Ok((Stamp::BASE, cell.base(|| reader.account(address))?));
         }
@@ -214,7 +213,7 @@ impl<'b> View<'b> {
             return Ok((Stamp::BASE, base));
         }
         let is_final = self.parent.is_final();
-        let reader = reader(&mut self.reader, &self.parent)?;
+        let reader = once(&mut self.reader, || self.parent.reader())?;
         if is_final {
             return Ok((Stamp::BASE, cell.base(|| reader.storage(address, slot))?));
         }
@@ -396,17 +395,6 @@ impl<'b> View<'b> {
             }
         }
     }
-}
-
-/// The reader of the parent state, made when it is first needed.
-fn reader<'v, 'b>(
-    reader: &'v mut Option<Box<dyn StateReader + 'b>>,
-    parent: &Parent<'b>,
-) -> Result<&'v mut (dyn StateReader + 'b), SourceError> {
-    if reader.is_none() {
-        *reader = Some(parent.reader()?);
-    }
-    reader.as_deref_mut().ok_or_else(|| SourceError::new(Location::Reader, "no reader"))
 }
 
 impl Observe for View<'_> {

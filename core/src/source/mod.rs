@@ -24,6 +24,18 @@ use revm::{Database, bytecode::Bytecode, database_interface::DBErrorMarker, stat
 
 impl DBErrorMarker for SourceError {}
 
+/// A reader that is made when it is first needed.
+pub(crate) fn once<'r, 's>(
+    reader: &'r mut Option<Box<dyn StateReader + 's>>,
+    make: impl FnOnce() -> Result<Box<dyn StateReader + 's>, SourceError>,
+) -> Result<&'r mut (dyn StateReader + 's), SourceError> {
+    let made = match reader.take() {
+        Some(made) => made,
+        None => make()?,
+    };
+    Ok(&mut **reader.insert(made))
+}
+
 /// Hands out readers of one fixed state. Shared by all workers.
 pub trait StateSource: Sync {
     /// Makes a reader for the calling thread. May block.

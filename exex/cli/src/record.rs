@@ -10,7 +10,7 @@
 use crate::{
     exit::{EXIT_CODES, Exit},
     replay::report::line,
-    rpc::{Fetcher, RpcArgs, RpcError, RpcOptions, chain, fetch::Listed},
+    rpc::{Fetcher, RpcArgs, RpcError, RpcOptions, fetch::Listed},
 };
 use braid_core::{Engine, Options, Outcome, OutputKind, StateChanges, sequential::execute_stock};
 use braid_shadow::{
@@ -77,7 +77,7 @@ pub struct RecordArgs {
 
 /// Runs the command. Every block that could not be recorded is reported; the others are.
 pub fn run(args: &RecordArgs) -> Exit {
-    let fetcher = match fetcher(&args.rpc.rpc_url, &args.rpc.options) {
+    let fetcher = match args.rpc.options.fetcher(&args.rpc.rpc_url, Duration::ZERO) {
         Ok(fetcher) => fetcher,
         Err(error) => return complain(&error),
     };
@@ -114,15 +114,6 @@ fn complain(error: &dyn std::fmt::Display) -> Exit {
     Exit::Unreadable
 }
 
-/// What fetches blocks from this client, by the rules of its chain.
-fn fetcher(url: &str, options: &RpcOptions) -> Result<Fetcher, String> {
-    let client = options.client(url);
-    match chain::rules(&client, options.genesis.as_deref()) {
-        Ok(rules) => Ok(Fetcher::new(client, rules, options.state, Duration::ZERO)),
-        Err(error) => Err(format!("{}: {error}", client.url())),
-    }
-}
-
 fn numbers(fetcher: &Fetcher, blocks: &Blocks) -> Result<RangeInclusive<u64>, RpcError> {
     match blocks {
         Blocks::Range(range) => Ok(range.clone()),
@@ -137,7 +128,7 @@ pub(crate) fn fetch(
     options: &RpcOptions,
     blocks: &Blocks,
 ) -> Result<RecordedBlock, Exit> {
-    let fetcher = fetcher(url, options).map_err(|error| complain(&error))?;
+    let fetcher = options.fetcher(url, Duration::ZERO).map_err(|error| complain(&error))?;
     let number = *numbers(&fetcher, blocks).map_err(|error| complain(&error))?.start();
     let engine = Engine::new(Options { forced: true, ..Options::default() });
     record(&fetcher, &engine, number).map(|(record, _)| record).map_err(|refusal| {

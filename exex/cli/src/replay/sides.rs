@@ -4,7 +4,6 @@
 
 use super::latency::Slow;
 use alloy_consensus::{
-    BlockBody,
     proofs::{calculate_ommers_root, calculate_transaction_root},
     transaction::SignerRecoverable,
 };
@@ -117,14 +116,9 @@ impl<'a> Sides<'a> {
 /// The recorded block without its senders. Some records lack the ommers that their header commits
 /// to; for those the header is made to agree, since the block's hash plays no part here.
 fn signed(block: &Block) -> SignedBlock {
-    let body = BlockBody {
-        transactions: block.transactions.iter().map(|tx| tx.inner().clone()).collect(),
-        ommers: block.ommers.clone(),
-        withdrawals: block.withdrawals.clone(),
-    };
-    let mut header = block.header.clone();
-    header.ommers_hash = calculate_ommers_root(&body.ommers);
-    SignedBlock { header, body }
+    let mut signed = block.to_signed();
+    signed.header.ommers_hash = calculate_ommers_root(&signed.body.ommers);
+    signed
 }
 
 fn senders(transactions: &[Transaction]) -> Result<Vec<alloy_primitives::Address>, BlockError> {

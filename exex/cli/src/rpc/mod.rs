@@ -53,14 +53,20 @@ pub struct RpcOptions {
     pub retries: u32,
 }
 
-impl RpcArgs {
-    /// A client by these arguments.
-    pub fn client(&self) -> Client {
-        self.options.client(&self.rpc_url)
-    }
-}
-
 impl RpcOptions {
+    /// What fetches blocks from the client at this endpoint, by the rules of its chain; it waits
+    /// for a client that is away as long as `patience` says.
+    ///
+    /// # Errors
+    /// In words, where the chain's rules are not to be had.
+    pub fn fetcher(&self, url: &str, patience: Duration) -> Result<Fetcher, String> {
+        let client = self.client(url);
+        match chain::rules(&client, self.genesis.as_deref()) {
+            Ok(rules) => Ok(Fetcher::new(client, rules, self.state, patience)),
+            Err(error) => Err(format!("{}: {error}", client.url())),
+        }
+    }
+
     /// The client at this endpoint, by these options.
     pub fn client(&self, url: &str) -> Client {
         Client::new(url, Duration::from_secs(self.timeout), self.retries)

@@ -8,7 +8,7 @@ pub mod report;
 
 use crate::{
     exit::{EXIT_CODES, Exit},
-    rpc::{Fetcher, RpcArgs, chain},
+    rpc::RpcArgs,
 };
 use braid_shadow::{Reports, Settings, Shadow};
 use clap::Args;
@@ -117,12 +117,9 @@ fn start(args: &ShadowArgs) -> Result<Exit, String> {
         let builder = PrometheusBuilder::new().with_http_listener(address);
         builder.install().map_err(|error| format!("--metrics {address}: {error}"))?;
     }
-    let client = args.rpc.client();
-    let rules = chain::rules(&client, args.rpc.options.genesis.as_deref())
-        .map_err(|error| format!("{}: {error}", client.url()))?;
     // A restarting client is waited for while the block at hand has time left.
     let patience = Duration::from_secs(args.deadline) / 2;
-    let fetcher = Arc::new(Fetcher::new(client, rules, args.rpc.options.state, patience));
+    let fetcher = Arc::new(args.rpc.options.fetcher(&args.rpc.rpc_url, patience)?);
     let stop = Arc::new(AtomicBool::new(false));
     let handler = {
         let stop = stop.clone();
