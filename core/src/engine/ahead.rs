@@ -115,8 +115,40 @@ pub(crate) struct Worker<I> {
     /// The transaction that it executed last.
     last: Option<usize>,
     /// Emptied records, for the next executions.
+    spare: Hand,
+}
+
+/// The records that a worker has at hand. They return to the tables when it leaves.
+struct Hand {
+    tables: Arc<Tables>,
+    owner: usize,
     #[expect(clippy::vec_box, reason = "records travel between workers, as pointers")]
-    spare: Vec<Box<Record>>,
+    records: Vec<Box<Record>>,
+}
+
+impl Hand {
+    fn take(&mut self) -> Box<Record> {
+        if self.records.is_empty() {
+            self.tables.spares.take(self.owner, &mut self.records);
+        }
+        let mut record = self.records.pop().unwrap_or_default();
+        record.owner = self.owner;
+        record
+    }
+
+    fn give(&mut self, record: Box<Record>) {
+        if record.owner == self.owner {
+            self.records.push(record);
+        } else {
+            self.tables.spares.give(record);
+        }
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.tables.spares.leave(self.owner, &mut self.records);
+    }
 }
 
 /// What became of a worker's turn.
@@ -159,7 +191,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
             mark,
             stuck: usize::MAX,
             last: None,
-            spare: Vec::new(),
+            spare: Hand { tables: self.input.tables.clone(), owner: number, records: Vec::new() },
         }
     }
 
@@ -288,7 +320,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         index: usize,
         lens: Lens,
     ) -> Result<Box<Record>, Failed> {
-        let mut record = worker.spare.pop().unwrap_or_default();
+        let mut record = worker.spare.take();
         record.writes.clear();
         self.vm.view(&mut worker.vm).begin(lens, std::mem::take(&mut record.reads));
         let Effects { result, reward, state } =
@@ -319,11 +351,9 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
 }
 
 impl<I> Worker<I> {
-    /// Keeps an emptied record for a next execution.
+    /// Keeps an emptied record for a next execution, of this worker or of the one that filled it.
     pub(crate) fn recycle(&mut self, record: Box<Record>) {
-        if self.spare.len() < 64 {
-            self.spare.push(record);
-        }
+        self.spare.give(record);
     }
 }
 

@@ -46,6 +46,7 @@ mod schedule;
 pub mod simulate;
 mod sink;
 mod soft;
+mod spares;
 mod speculation;
 mod steps;
 mod tables;

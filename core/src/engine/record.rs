@@ -64,6 +64,8 @@ impl WriteSet {
 /// One execution, ready to be validated and committed.
 #[derive(Debug)]
 pub(crate) struct Record {
+    /// The worker that filled it, to whom it returns.
+    pub(crate) owner: usize,
     pub(crate) result: ExecutionResult,
     pub(crate) reads: ReadSet,
     pub(crate) writes: WriteSet,
@@ -77,6 +79,7 @@ pub(crate) struct Record {
 impl Default for Record {
     fn default() -> Self {
         Self {
+            owner: 0,
             result: no_result(Default::default()),
             reads: ReadSet::default(),
             writes: WriteSet::default(),

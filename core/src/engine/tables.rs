@@ -11,6 +11,7 @@ use super::{
     arena::Arena,
     cells::{AccountCell, SlotCell, account_key, slot_key},
     index::Index,
+    spares::Spares,
 };
 use crate::{
     block::Block,
@@ -51,6 +52,8 @@ pub(crate) struct Tables {
     codes: RwLock<HashMap<B256, Bytecode, Seeded>>,
     code_fill: Box<[Mutex<()>]>,
     block_hashes: Mutex<HashMap<u64, B256, Seeded>>,
+    /// What the workers leave for the next execution, in this block or a later one.
+    pub(crate) spares: Spares,
 }
 
 /// The sets of tables that an engine has, each for one block at a time: one for a single block, up
@@ -93,6 +96,7 @@ impl Tables {
             codes: RwLock::default(),
             code_fill: (0..SHARDS).map(|_| Mutex::default()).collect(),
             block_hashes: Mutex::default(),
+            spares: Spares::new(),
         }
     }
 
@@ -213,5 +217,6 @@ impl Tables {
         self.slot_index.begin(0);
         self.codes.get_mut().clear();
         self.block_hashes.get_mut().clear();
+        self.spares.tidy();
     }
 }
