@@ -1,19 +1,27 @@
-//! From a location's key to its index in the tables, without a lock for those that are known.
+//! From a location's key to its index in the tables, without a lock.
 //!
-//! Role: an open-addressing hash index of a few levels. Actors: any worker looks up at any time;
-//! insertions take turns under one lock. A bucket holds the upper half of the hash and the index;
-//! the key itself stands in the cell, where the caller compares it.
+//! Role: an open-addressing hash index of a few levels. Actors: any worker looks up and inserts at
+//! any time. A bucket holds the upper half of the hash and the index; the key itself stands in the
+//! cell, where the caller compares it.
 //!
 //! Invariants:
-//! 1. A bucket is written once, after the cell's key, with `Release`; so whoever finds it with
-//!    `Acquire` sees the key. Between blocks everything is emptied, with exclusive access.
-//! 2. A level is at most half full, so that each probe ends at an empty bucket; then a larger one
-//!    follows. An insertion looks once more, under the lock, in every level, so that no key ever
-//!    has two indices.
-//! 3. Keys are compared in full, the hash only picks the bucket; the caller seeds it.
+//! 1. A bucket is written once, by an exchange that finds it empty, after the cell's key, with
+//!    `Release`; so whoever finds it with `Acquire` sees the key. Between blocks everything is
+//!    emptied, with exclusive access.
+//! 2. In each level a key may stand in one window of buckets, which its hash determines. It is put
+//!    into the first empty one of the first level whose window is not full.
+//! 3. Keys are compared in full, the hash only picks the window; the caller seeds it.
+//!
+//! Proof that a key never has two indices. Buckets are never emptied in a block, so "full up to
+//! here" is stable. Let one worker have put the key into bucket `b`: it found every bucket before
+//! `b` in the order of invariant 2 taken by other keys, and those stay. Another worker that inserts
+//! the same key walks the same order. It cannot go past `b`, where it finds the key; and it cannot
+//! end before `b`: a bucket there was empty when it looked and taken when the first one looked, so
+//! its exchange fails, it sees the other key and goes on. If both try `b`, one exchange fails, and
+//! its worker sees the key.
 
 use crate::sync::{
-    Mutex, OnceLock,
+    OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -21,19 +29,20 @@ use crate::sync::{
 const SMALLEST: usize = 16;
 /// Levels, each four times as large as the one before: enough for 2^32 locations.
 const LEVELS: usize = 16;
+/// Buckets of one window. The first level is planned to be less than half full, where hardly any
+/// window ever fills.
+const WINDOW: usize = 32;
 
 pub(crate) struct Index {
     levels: [OnceLock<Box<[AtomicU64]>>; LEVELS],
     /// The first level's buckets in use, minus one: its memory is that of the largest block so far.
     mask: usize,
-    /// How many locations each level holds. Taken for each insertion.
-    filled: Mutex<[usize; LEVELS]>,
 }
 
 impl Index {
     pub(crate) fn new() -> Self {
         let levels = std::array::from_fn(|_| OnceLock::new());
-        let mut index = Self { levels, mask: 0, filled: Mutex::new([0; LEVELS]) };
+        let mut index = Self { levels, mask: 0 };
         index.begin(0);
         index
     }
@@ -50,36 +59,39 @@ impl Index {
             self.levels[0] = OnceLock::from(empty(wanted));
         }
         self.levels[1..].iter_mut().for_each(|level| drop(level.take()));
-        *self.filled.get_mut() = [0; LEVELS];
     }
 
-    /// The index of the key with this hash; `is` compares it with a cell's, `push` makes a new
-    /// cell with it.
+    /// The index of the key with this hash. `is` compares it with a cell's; `prepare` gives the
+    /// index of a cell that has it and that nobody else knows. It is asked at most once, and the
+    /// answer is the key's index unless somebody else was faster.
     pub(crate) fn find_or_insert(
         &self,
         hash: u64,
         is: impl Fn(u32) -> bool,
-        push: impl FnOnce() -> u32,
+        mut prepare: impl FnMut() -> u32,
     ) -> u32 {
-        if let Some(id) = self.find(hash, &is) {
-            return id;
-        }
-        let mut filled = self.filled.lock();
-        if let Some(id) = self.find(hash, &is) {
-            return id;
-        }
-        let id = push();
-        let entry = (hash & TAG) | (u64::from(id) + 1);
-        for (level, filled) in filled.iter_mut().enumerate() {
+        let mut prepared = None;
+        for level in 0..LEVELS {
             let size = self.size(level);
-            if *filled < size / 2 {
-                *filled += 1;
-                let buckets = self.levels[level].get_or_init(|| empty(size));
-                insert(buckets, size - 1, hash, entry);
-                break;
+            let buckets = self.levels[level].get_or_init(|| empty(size));
+            for bucket in window(buckets, size, hash) {
+                let mut entry = bucket.load(Ordering::Acquire);
+                if entry == 0 {
+                    let id = *prepared.get_or_insert_with(&mut prepare);
+                    let mine = (hash & TAG) | (u64::from(id) + 1);
+                    let put =
+                        bucket.compare_exchange(0, mine, Ordering::Release, Ordering::Acquire);
+                    match put {
+                        Ok(_) => return id,
+                        Err(other) => entry = other,
+                    }
+                }
+                if let Some(id) = matching(entry, hash, &is) {
+                    return id;
+                }
             }
         }
-        id
+        unreachable!("the last level has more buckets than there are indices")
     }
 
     fn size(&self, level: usize) -> usize {
@@ -89,20 +101,14 @@ impl Index {
     /// The index of a key that is known.
     pub(crate) fn find(&self, hash: u64, is: &impl Fn(u32) -> bool) -> Option<u32> {
         for (level, buckets) in self.levels.iter().enumerate() {
-            let buckets = buckets.get()?;
-            let mask = self.size(level) - 1;
-            let mut at = hash as usize & mask;
-            loop {
-                let entry = buckets[at].load(Ordering::Acquire);
+            for bucket in window(buckets.get()?, self.size(level), hash) {
+                let entry = bucket.load(Ordering::Acquire);
                 if entry == 0 {
-                    break;
+                    return None;
                 }
-                // Indices stay far below 2^32, so that the sum above never carries.
-                let id = (entry as u32).wrapping_sub(1);
-                if (entry ^ hash) & TAG == 0 && is(id) {
+                if let Some(id) = matching(entry, hash, is) {
                     return Some(id);
                 }
-                at = (at + 1) & mask;
             }
         }
         None
@@ -116,10 +122,15 @@ fn empty(buckets: usize) -> Box<[AtomicU64]> {
     (0..buckets).map(|_| AtomicU64::new(0)).collect()
 }
 
-fn insert(buckets: &[AtomicU64], mask: usize, hash: u64, entry: u64) {
-    let mut at = hash as usize & mask;
-    while buckets[at].load(Ordering::Relaxed) != 0 {
-        at = (at + 1) & mask;
-    }
-    buckets[at].store(entry, Ordering::Release);
+/// The buckets in which a key may stand, in order.
+fn window(buckets: &[AtomicU64], size: usize, hash: u64) -> impl Iterator<Item = &AtomicU64> {
+    let (mask, first) = (size - 1, hash as usize);
+    (0..WINDOW.min(size)).map(move |step| &buckets[first.wrapping_add(step) & mask])
+}
+
+/// The bucket's index, where it is the key's.
+fn matching(entry: u64, hash: u64, is: &impl Fn(u32) -> bool) -> Option<u32> {
+    // Indices stay far below 2^32, so that the sum that made the entry never carried.
+    let id = (entry as u32).wrapping_sub(1);
+    ((entry ^ hash) & TAG == 0 && is(id)).then_some(id)
 }

@@ -133,7 +133,7 @@ pub(crate) fn write_account(
     }
     let id = match id {
         Some(id) => id.get() as u32,
-        None => view.tables.account_id(&address),
+        None => view.account_id(&address),
     };
     let place = match view.seen(id) {
         Some(place) => place,
@@ -154,7 +154,7 @@ pub(crate) fn write_account(
     }
     for (slot, value) in &account.storage {
         if value.is_changed() {
-            writes.slots.push((view.tables.slot_id(id, slot), value.present_value));
+            writes.slots.push((view.slot_id(id, slot), value.present_value));
         }
     }
     let info = &account.info;

@@ -8,7 +8,7 @@
 //! the hash that picks the bucket is seeded; whatever is read from the source is read once.
 
 use super::{
-    arena::Arena,
+    arena::{Arena, Cursor},
     cells::{AccountCell, SlotCell, account_key, slot_key},
     index::Index,
     spares::Spares,
@@ -48,12 +48,21 @@ pub(crate) struct Tables {
     slots: Arena<SlotCell>,
     account_index: Index,
     slot_index: Index,
+    /// The cells of those who have no reserve of their own.
+    common: Mutex<Reserve>,
     hasher: Seeded,
     codes: RwLock<HashMap<B256, Bytecode, Seeded>>,
     code_fill: Box<[Mutex<()>]>,
     block_hashes: Mutex<HashMap<u64, B256, Seeded>>,
     /// What the workers leave for the next execution, in this block or a later one.
     pub(crate) spares: Spares,
+}
+
+/// The cells that one worker has reserved for locations that it will be the first to meet.
+#[derive(Debug, Default)]
+pub(crate) struct Reserve {
+    accounts: Cursor,
+    slots: Cursor,
 }
 
 /// The sets of tables that an engine has, each for one block at a time: one for a single block, up
@@ -92,6 +101,7 @@ impl Tables {
             slots: Arena::new(),
             account_index: Index::new(),
             slot_index: Index::new(),
+            common: Mutex::default(),
             hasher: Seeded::default(),
             codes: RwLock::default(),
             code_fill: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -109,9 +119,22 @@ impl Tables {
 
     /// The account's index in these tables.
     pub(crate) fn account_id(&self, address: &Address) -> u32 {
+        self.account_id_in(&mut self.common.lock(), address)
+    }
+
+    /// The same for a worker with a reserve of its own.
+    pub(crate) fn account_id_in(&self, reserve: &mut Reserve, address: &Address) -> u32 {
         let key = account_key(address);
-        let push = || self.accounts.push(|cell| cell.set_key(key));
-        self.account_index.find_or_insert(self.hash(key), |id| self.account(id).has_key(key), push)
+        let cursor = &mut reserve.accounts;
+        let prepare = || {
+            let (id, cell) = self.accounts.next(cursor);
+            cell.set_key(key);
+            id
+        };
+        let is = |id| self.account(id).has_key(key);
+        let id = self.account_index.find_or_insert(self.hash(key), is, prepare);
+        cursor.used(id);
+        id
     }
 
     /// The same where the account is known.
@@ -122,9 +145,25 @@ impl Tables {
 
     /// The slot's index in these tables.
     pub(crate) fn slot_id(&self, account: u32, slot: &U256) -> u32 {
+        self.slot_id_in(&mut self.common.lock(), account, slot)
+    }
+
+    /// The same for a worker with a reserve of its own.
+    pub(crate) fn slot_id_in(&self, reserve: &mut Reserve, account: u32, slot: &U256) -> u32 {
         let key = slot_key(account, slot);
-        let push = || self.slots.push(|cell| cell.set_key(key));
-        self.slot_index.find_or_insert(self.hash(key), |id| self.slot(id).has_key(key), push)
+        let cursor = &mut reserve.slots;
+        let prepare = || {
+            let (id, cell) = self.slots.next(cursor);
+            cell.set_key(key);
+            id
+        };
+        let id = self.slot_index.find_or_insert(
+            self.hash(key),
+            |id| self.slot(id).has_key(key),
+            prepare,
+        );
+        cursor.used(id);
+        id
     }
 
     /// The same where the slot is known.
@@ -215,6 +254,7 @@ impl Tables {
         self.slots.reset(SlotCell::clear);
         self.account_index.begin(0);
         self.slot_index.begin(0);
+        *self.common.get_mut() = Reserve::default();
         self.codes.get_mut().clear();
         self.block_hashes.get_mut().clear();
         self.spares.tidy();

@@ -16,7 +16,7 @@ use super::{
     parent::Parent,
     prefetch::{Part, Place},
     soft::HUGE,
-    tables::{AccountValue, Position, Stamp, Tables},
+    tables::{AccountValue, Position, Reserve, Stamp, Tables},
 };
 use crate::{
     source::{SourceError, StateReader, once},
@@ -115,6 +115,7 @@ impl DBErrorMarker for ViewError {}
 /// One worker's window on the tables.
 pub(crate) struct View<'b> {
     pub(crate) tables: Arc<Tables>,
+    reserve: Reserve,
     reader: Option<Box<dyn StateReader + 'b>>,
     parent: Parent<'b>,
     stop: &'b AtomicBool,
@@ -138,6 +139,7 @@ impl<'b> View<'b> {
     pub(crate) fn new(tables: Arc<Tables>, parent: Parent<'b>, stop: &'b AtomicBool) -> Self {
         Self {
             tables,
+            reserve: Reserve::default(),
             reader: None,
             parent,
             stop,
@@ -174,6 +176,16 @@ impl<'b> View<'b> {
     pub(crate) fn seen(&self, id: u32) -> Option<usize> {
         let (run, place) = *self.seen.get(id as usize)?;
         (run == self.run).then_some(place as usize)
+    }
+
+    /// The account's index in the tables.
+    pub(crate) fn account_id(&mut self, address: &Address) -> u32 {
+        self.tables.account_id_in(&mut self.reserve, address)
+    }
+
+    /// The slot's index in the tables.
+    pub(crate) fn slot_id(&mut self, account: u32, slot: &U256) -> u32 {
+        self.tables.slot_id_in(&mut self.reserve, account, slot)
     }
 
     fn reader(&mut self) -> Result<&mut (dyn StateReader + 'b), SourceError> {
@@ -260,7 +272,7 @@ impl<'b> View<'b> {
                 tables.account(id).remember_code(&code);
             }
             Part::Slot(slot) if base.exists => {
-                let slot_id = self.tables.slot_id(id, &slot);
+                let slot_id = self.slot_id(id, &slot);
                 if !self.tables.slot(slot_id).is_taken() {
                     self.base_slot(slot_id, address, slot)?;
                 }
@@ -349,7 +361,7 @@ impl<'b> View<'b> {
             // A missing account has no storage, and the validated account read says so.
             return Ok(U256::ZERO);
         }
-        let id = self.tables.slot_id(account, &slot);
+        let id = self.slot_id(account, &slot);
         let cell = self.tables.slot(id);
         let version = cell.chain.below(self.lens.position);
         let claim = self
@@ -386,7 +398,7 @@ impl<'b> View<'b> {
     /// The logged read of an observed account. What is observed was loaded before; should it ever
     /// not, nothing of this execution is soft.
     fn read_of(&mut self, address: Address) -> Option<&mut AccountRead> {
-        let id = self.tables.account_id(&address);
+        let id = self.account_id(&address);
         match self.seen(id) {
             Some(place) => self.reads.accounts.get_mut(place),
             None => {
@@ -438,7 +450,7 @@ impl Database for View<'_> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
         self.check_stop()?;
-        let id = self.tables.account_id(&address);
+        let id = self.account_id(&address);
         let (mut stamp, mut value) = self.account(id, address)?;
         let early = stamp == Stamp::PREDICTED;
         let predicted = self.lens.predicted.filter(|(sender, _)| *sender == address);
@@ -478,7 +490,7 @@ impl Database for View<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
-        let account = self.tables.account_id(&address);
+        let account = self.account_id(&address);
         self.slot(account, address, slot)
     }
 
