@@ -186,6 +186,11 @@ impl AccountChange {
     pub const fn destroyed(&self) -> bool {
         self.before.is_some() && self.after.is_none()
     }
+
+    /// The block leaves the account otherwise than it was.
+    pub(crate) fn changes_something(&self) -> bool {
+        self.before != self.after || self.wiped || !self.storage.is_empty()
+    }
 }
 
 impl StateChanges {
@@ -231,7 +236,7 @@ impl StateChanges {
 
     /// Adds a change unless it changes nothing. The caller sorts.
     pub(crate) fn push(&mut self, change: AccountChange) {
-        if change.before != change.after || change.wiped || !change.storage.is_empty() {
+        if change.changes_something() {
             self.accounts.push(change);
         }
     }

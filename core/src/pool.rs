@@ -11,18 +11,19 @@
 
 use crate::sync::{
     Condvar, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
     spin_while,
     thread::{self, JoinHandle},
 };
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     time::Duration,
 };
 
 /// How long a thread that left a block looks for the next one before it parks: waking a parked
 /// thread costs the caller 10 to 20 microseconds, so blocks that come back to back find it awake.
+/// The caller looks as long whether everybody has left before it parks.
 const SPIN: Duration = Duration::from_micros(200);
 
 type Job = &'static (dyn Fn(usize) + Sync);
@@ -40,8 +41,9 @@ struct Shared {
     gate: Mutex<Gate>,
     opened: Condvar,
     emptied: Condvar,
-    /// A copy of `Gate::generation` that threads may look at without the lock.
+    /// Copies of `Gate::generation` and `Gate::inside` that threads may look at without the lock.
     generation: AtomicU64,
+    inside: AtomicUsize,
 }
 
 /// A set of threads that wait for blocks. Dropping it ends and joins them.
@@ -76,6 +78,29 @@ impl Pool {
     /// returns when all of them are done. Needs `&mut self`: one block at a time.
     pub(crate) fn run(&mut self, job: &(dyn Fn(usize) + Sync)) {
         self.run_beside(job, || job(0));
+    }
+
+    /// Calls `piece` with each number below `count`, on all threads at once.
+    pub(crate) fn share(&mut self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
+        if count < 2 {
+            return (0..count).for_each(piece);
+        }
+        let next = AtomicUsize::new(0);
+        let panicked = Mutex::new(None);
+        self.run(&|_worker| {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return;
+                }
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| piece(number))) {
+                    panicked.lock().get_or_insert(panic);
+                }
+            }
+        });
+        if let Some(panic) = panicked.into_inner() {
+            resume_unwind(panic);
+        }
     }
 
     /// As [`Self::run`], but the calling thread does something else: `job` must come to an end
@@ -122,8 +147,9 @@ struct Closing<'a>(&'a Shared);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
+        self.0.gate.lock().job = None;
+        self.0.spin_until_empty();
         let mut gate = self.0.gate.lock();
-        gate.job = None;
         while gate.inside > 0 {
             gate = self.0.emptied.wait_owned(gate);
         }
@@ -140,6 +166,7 @@ impl Shared {
             let _panic = catch_unwind(AssertUnwindSafe(|| job(worker)));
             let mut gate = self.gate.lock();
             gate.inside -= 1;
+            self.inside.store(gate.inside, Ordering::Release);
             if gate.inside == 0 {
                 self.emptied.notify_all();
             }
@@ -148,6 +175,10 @@ impl Shared {
 
     fn spin(&self, seen: u64) {
         spin_while(SPIN, || self.generation.load(Ordering::Acquire) == seen);
+    }
+
+    fn spin_until_empty(&self) {
+        spin_while(SPIN, || self.inside.load(Ordering::Acquire) > 0);
     }
 
     /// Waits for an open gate and goes through; `None` at shutdown.
@@ -161,6 +192,7 @@ impl Shared {
                 *seen = gate.generation;
                 if let Some(job) = gate.job {
                     gate.inside += 1;
+                    self.inside.store(gate.inside, Ordering::Release);
                     return Some(job);
                 }
             }

@@ -11,6 +11,7 @@ use crate::sync::{
     OnceLock,
     atomic::{AtomicU32, Ordering},
 };
+use std::ops::Range;
 
 /// Cells in the first segment; each further segment doubles the table.
 const FIRST: usize = 256;
@@ -64,10 +65,10 @@ impl<T: Default> Arena<T> {
         }
     }
 
-    /// The cells that were handed out, by index.
-    pub(crate) fn cells(&self) -> impl Iterator<Item = &T> {
-        let len = self.len() as usize;
-        self.segments.iter().map_while(OnceLock::get).flatten().take(len)
+    /// The cells with these indices, as far as they were handed out.
+    pub(crate) fn cells(&self, range: Range<usize>) -> impl Iterator<Item = (u32, &T)> {
+        let end = self.len().min(u32::try_from(range.end).unwrap_or(u32::MAX));
+        (range.start as u32..end).map(|id| (id, self.get(id)))
     }
 
     #[cold]

@@ -81,7 +81,7 @@ impl Job<'_> {
         let result = finish(&rules, tally, &mut view, &mut sink)?;
         let canonical = sink.canonical.take();
         drop((view, sink));
-        let flat = || output::flat(tables);
+        let flat = || output::flat(tables, &mut |count, piece| pool.share(count, piece));
         Ok(tally::outcome(self.options.output, canonical, result, statistics, flat))
     }
 

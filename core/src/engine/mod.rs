@@ -64,10 +64,7 @@ use crate::{
     AccessListCheck, Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource,
     pool::Pool,
     sequential::{execute_bare, execute_bare_with_access_list},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Mutex,
     tally::panic_message,
     trace::Trace,
 };
@@ -300,20 +297,10 @@ impl Engine {
 
     /// Calls `piece` with each number below `count`, on all of the engine's threads at once.
     pub(crate) fn beside(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
-        let next = AtomicUsize::new(0);
-        let work = |_worker| {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= count {
-                    return;
-                }
-                piece(number);
-            }
-        };
         if count < 2 {
-            return work(0);
+            return (0..count).for_each(piece);
         }
-        self.inner.lock().pool.run(&work);
+        self.inner.lock().pool.share(count, piece);
     }
 
     /// Whether the calling thread does this block alone. With an access list no block is a chain.

@@ -1,69 +1,193 @@
-//! The flat output: one pass over the tables after the last commit. Locations may still be added to
-//! them meanwhile: those have no committed version.
+//! The flat output: the net changes of a block, read from the tables after the last commit.
+//!
+//! Role: find what was written and put it in order. Actors: whoever ends the block, and the
+//! engine's threads, where there is enough to do. Locations may still be added to the tables
+//! meanwhile, by late speculative runs: those have no committed version.
+//!
+//! Two steps, each in pieces that need nothing of one another. The first goes through ranges of
+//! cells and sorts what was written roughly, by the first byte of the account's address. The second
+//! sorts each of these parts and makes its changes. The parts follow one another in the output.
 
 use super::{
     cells::AccountCell,
-    tables::{Stamp, Tables},
+    tables::{Position, Stamp, Tables},
 };
-use crate::outcome::{AccountChange, StateChanges};
+use crate::{
+    outcome::{AccountChange, StateChanges},
+    sync::Mutex,
+};
 use alloy_primitives::{Address, U256};
 use std::ops::Range;
 
-/// A written slot: its account's index, its key, its value before and after the block.
-type WrittenSlot = (u32, U256, U256, U256);
+/// Calls a function with each number below a count, on one thread or on several.
+pub(crate) type Share<'s> = &'s mut dyn FnMut(usize, &(dyn Fn(usize) + Sync));
+
+/// The calling thread does all of it.
+pub(crate) fn alone(count: usize, piece: &(dyn Fn(usize) + Sync)) {
+    (0..count).for_each(piece);
+}
+
+/// Cells that one piece of the first step goes through.
+const PIECE: usize = 256;
+/// Tables with fewer cells are not worth a second thread.
+const FEW: usize = 512;
+/// Parts of the second step where several threads share them.
+const PARTS: usize = 4;
 
 /// The net changes of the block.
-pub(crate) fn flat(tables: &Tables) -> StateChanges {
-    let slots = written_slots(tables);
-    let mut next = 0;
-    let mut written: Vec<(Address, u32, Range<usize>)> = Vec::new();
-    for (id, cell) in tables.accounts().enumerate() {
-        let id = id as u32;
-        let start = next;
-        next += slots[start..].iter().take_while(|slot| slot.0 == id).count();
-        if cell.chain.committed_stamp() != Stamp::BASE || next > start {
-            written.push((cell.address(), id, start..next));
-        }
+pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
+    let (accounts, slots) = (tables.account_count(), tables.slot_count());
+    let parts = if accounts + slots < FEW { 1 } else { PARTS };
+    let written: Box<[Mutex<Written>]> = (0..parts).map(|_| Mutex::default()).collect();
+    let size = if parts == 1 { FEW } else { PIECE };
+    let pieces = (accounts.div_ceil(size), slots.div_ceil(size));
+    if parts == 1 {
+        gather(tables, 0..accounts, 0..slots, &written);
+    } else {
+        share(pieces.0 + pieces.1, &|piece| {
+            let range = |piece: usize| piece * size..(piece + 1) * size;
+            match piece.checked_sub(pieces.0) {
+                None => gather(tables, range(piece), 0..0, &written),
+                Some(piece) => gather(tables, 0..0, range(piece), &written),
+            }
+        });
     }
-    written.sort_unstable_by_key(|(address, ..)| *address);
+    let made: Box<[Mutex<Vec<AccountChange>>]> = (0..parts).map(|_| Mutex::default()).collect();
+    share(parts, &|part| {
+        let written = std::mem::take(&mut *written[part].lock());
+        let changes = written.changes(tables);
+        *made[part].lock() = changes;
+    });
     let mut changes = StateChanges::default();
-    changes.accounts.reserve(written.len());
-    for (address, id, range) in written {
-        changes.push(account_change(tables.account(id), address, &slots[range]));
+    for part in made {
+        let mut part = part.into_inner();
+        if changes.accounts.is_empty() {
+            changes.accounts = part;
+        } else {
+            changes.accounts.append(&mut part);
+        }
     }
     changes.set_codes(tables.codes().into_iter());
     changes
 }
 
-fn account_change(cell: &AccountCell, address: Address, slots: &[WrittenSlot]) -> AccountChange {
-    let before = cell.known_base().and_then(|base| base.info());
-    let (after, wiped) = match cell.chain.committed() {
-        Some((_, value)) => (value.info(), value.wiped > 0 && before.is_some()),
-        None => (before.clone(), false),
-    };
-    let changed = |slot: &&WrittenSlot| {
-        if wiped { !slot.3.is_zero() } else { slot.2 != slot.3 }
-    };
-    let storage = if after.is_some() {
-        slots.iter().filter(changed).map(|(_, slot, _, value)| (*slot, *value)).collect()
-    } else {
-        Vec::new()
-    };
-    AccountChange { address, before, after, wiped, storage }
+/// A slot with a committed version.
+struct WrittenSlot {
+    account: u32,
+    slot: U256,
+    before: U256,
+    /// The newest committed version, and where in the block it was written.
+    value: U256,
+    at: Position,
 }
 
-/// Sorted by account, then by slot.
-fn written_slots(tables: &Tables) -> Vec<WrittenSlot> {
-    let mut slots = Vec::new();
-    for cell in tables.slots() {
-        let Some((stamp, mut value)) = cell.chain.committed() else { continue };
-        let (account, slot) = cell.key();
-        let wiped = tables.account(account).chain.committed().map_or(0, |(_, value)| value.wiped);
-        if stamp.position() < wiped {
-            value = U256::ZERO;
+/// What was written to the accounts of one part.
+#[derive(Default)]
+struct Written {
+    /// Accounts with a committed version.
+    accounts: Vec<u32>,
+    slots: Vec<WrittenSlot>,
+}
+
+/// Adds what was written to these cells to the parts that it belongs to.
+fn gather(
+    tables: &Tables,
+    accounts: Range<usize>,
+    slots: Range<usize>,
+    written: &[Mutex<Written>],
+) {
+    let mut mine: Vec<Written> = written.iter().map(|_| Written::default()).collect();
+    let part = |cell: &AccountCell| usize::from(cell.address()[0]) * written.len() / 256;
+    for (id, cell) in tables.accounts(accounts) {
+        if cell.chain.committed_stamp() != Stamp::BASE {
+            mine[part(cell)].accounts.push(id);
         }
-        slots.push((account, slot, cell.known_base().unwrap_or_default(), value));
     }
-    slots.sort_unstable_by_key(|(account, slot, ..)| (*account, *slot));
-    slots
+    for (_, cell) in tables.slots(slots) {
+        if let Some((stamp, value)) = cell.chain.committed() {
+            let (account, slot) = cell.key();
+            let before = cell.known_base().unwrap_or_default();
+            let slot = WrittenSlot { account, slot, before, value, at: stamp.position() };
+            mine[part(tables.account(account))].slots.push(slot);
+        }
+    }
+    for (mine, written) in mine.into_iter().zip(written) {
+        if !mine.accounts.is_empty() || !mine.slots.is_empty() {
+            written.lock().add(mine);
+        }
+    }
+}
+
+/// An account that was written, itself or one of its slots; its slots' places.
+struct Place {
+    /// The address's first bytes, which nearly always decide its place among others.
+    prefix: u64,
+    address: Address,
+    id: u32,
+    slots: Range<usize>,
+}
+
+impl Written {
+    fn add(&mut self, other: Self) {
+        if self.accounts.is_empty() && self.slots.is_empty() {
+            *self = other;
+            return;
+        }
+        self.accounts.extend(other.accounts);
+        self.slots.extend(other.slots);
+    }
+
+    /// The changes of this part, in order.
+    fn changes(mut self, tables: &Tables) -> Vec<AccountChange> {
+        self.accounts.sort_unstable();
+        self.slots.sort_unstable_by(|a, b| (a.account, &a.slot).cmp(&(b.account, &b.slot)));
+        let mut places = self.places(tables);
+        places.sort_unstable_by(|a, b| {
+            a.prefix.cmp(&b.prefix).then_with(|| a.address.cmp(&b.address))
+        });
+        let mut changes = Vec::with_capacity(places.len());
+        for Place { address, id, slots, .. } in places {
+            let change = account_change(tables.account(id), address, &self.slots[slots]);
+            if change.changes_something() {
+                changes.push(change);
+            }
+        }
+        changes
+    }
+
+    /// Each account once, with its slots: one walk through both lists, which are sorted by account.
+    fn places(&self, tables: &Tables) -> Vec<Place> {
+        let mut places = Vec::with_capacity(self.accounts.len());
+        let (mut accounts, mut next) = (self.accounts.iter().copied().peekable(), 0);
+        loop {
+            let of_slot = self.slots.get(next).map(|slot| slot.account);
+            let Some(id) = [accounts.peek().copied(), of_slot].into_iter().flatten().min() else {
+                return places;
+            };
+            accounts.next_if_eq(&id);
+            let first = next;
+            next += self.slots[first..].iter().take_while(|slot| slot.account == id).count();
+            let address = tables.account(id).address();
+            let prefix = address.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            places.push(Place { prefix, address, id, slots: first..next });
+        }
+    }
+}
+
+fn account_change(cell: &AccountCell, address: Address, slots: &[WrittenSlot]) -> AccountChange {
+    let before = cell.known_base().and_then(|base| base.info());
+    let (after, destroyed) = match cell.chain.committed() {
+        Some((_, value)) => (value.info(), value.wiped),
+        None => (before.clone(), 0),
+    };
+    let wiped = destroyed > 0 && before.is_some();
+    let change = |slot: &WrittenSlot| {
+        // What was written before the account was destroyed is gone.
+        let value = if slot.at < destroyed { U256::ZERO } else { slot.value };
+        let changed = if wiped { !value.is_zero() } else { slot.before != value };
+        changed.then_some((slot.slot, value))
+    };
+    let exists = after.is_some();
+    let storage = slots.iter().filter(|_| exists).filter_map(change).collect();
+    AccountChange { address, before, after, wiped, storage }
 }

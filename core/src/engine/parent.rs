@@ -317,7 +317,7 @@ mod tests {
                 }
             }
             let mut after = source.clone();
-            after.apply(&output::flat(&tables));
+            after.apply(&output::flat(&tables, &mut output::alone));
             let expected = seen(&mut &after);
             let at_first = random.below(2) == 0;
             if at_first {
@@ -325,7 +325,7 @@ mod tests {
             }
             layer.close();
             assert_eq!(seen(&mut *reader), expected, "seed {seed}, looked before: {at_first}");
-            let again = output::flat(&tables);
+            let again = output::flat(&tables, &mut output::alone);
             let mut after = source.clone();
             after.apply(&again);
             assert_eq!(seen(&mut &after), expected, "seed {seed}: the output is the same");

@@ -227,7 +227,7 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         };
         self.hand_over();
         let tables = &*run.ahead.input.tables;
-        let changes = output::flat(tables);
+        let changes = output::flat(tables, &mut output::alone);
         self.setting.overlay.add(&changes);
         self.set_up(&mut shelf);
         let statistics = run.ahead.counters.statistics(run.ahead.schedule.backed_off());

@@ -22,6 +22,7 @@ use revm::bytecode::Bytecode;
 use std::{
     collections::HashMap,
     hash::{BuildHasher, Hasher},
+    ops::Range,
     sync::Arc,
 };
 
@@ -234,14 +235,21 @@ impl Tables {
         Ok(hash)
     }
 
-    /// Every known account, by index.
-    pub(crate) fn accounts(&self) -> impl Iterator<Item = &AccountCell> {
-        self.accounts.cells()
+    pub(crate) fn slot_count(&self) -> usize {
+        self.slots.len() as usize
     }
 
-    /// Every known slot, by index.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &SlotCell> {
-        self.slots.cells()
+    /// The accounts with these indices, as far as they were handed out.
+    pub(crate) fn accounts(
+        &self,
+        range: Range<usize>,
+    ) -> impl Iterator<Item = (u32, &AccountCell)> {
+        self.accounts.cells(range)
+    }
+
+    /// The slots with these indices, as far as they were handed out.
+    pub(crate) fn slots(&self, range: Range<usize>) -> impl Iterator<Item = (u32, &SlotCell)> {
+        self.slots.cells(range)
     }
 
     pub(crate) fn codes(&self) -> Vec<(B256, Bytecode)> {
