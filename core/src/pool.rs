@@ -44,6 +44,8 @@ struct Shared {
     /// Copies of `Gate::generation` and `Gate::inside` that threads may look at without the lock.
     generation: AtomicU64,
     inside: AtomicUsize,
+    /// Threads that spin until the next block comes.
+    spinning: AtomicUsize,
 }
 
 /// A set of threads that wait for blocks. Dropping it ends and joins them.
@@ -72,6 +74,11 @@ impl Pool {
             })
             .collect();
         Self { shared, threads }
+    }
+
+    /// Whether a thread would begin at once, unwoken. Only a hint: it may just be falling asleep.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.shared.spinning.load(Ordering::Relaxed) > 0
     }
 
     /// Runs `job(0)` on the calling thread and `job(worker)` on every thread that comes in time;
@@ -174,7 +181,9 @@ impl Shared {
     }
 
     fn spin(&self, seen: u64) {
+        self.spinning.fetch_add(1, Ordering::Relaxed);
         spin_while(SPIN, || self.generation.load(Ordering::Acquire) == seen);
+        self.spinning.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn spin_until_empty(&self) {

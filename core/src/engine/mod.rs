@@ -288,7 +288,8 @@ impl Engine {
         let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
         let outcome = guarded(|| job.run(pool, &tables, None, &recorder));
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let inline = !self.options.forced && self.runs_inline(block, source, false);
+        let awake = pool.is_awake();
+        let inline = !self.options.forced && self.runs_inline(block, source, awake, false);
         let traced = outcome.map(|outcome| (outcome, recorder.finish(&tables, nanos, inline)));
         drop(tables);
         shelf.tidy();
@@ -304,12 +305,18 @@ impl Engine {
     }
 
     /// Whether the calling thread does this block alone. With an access list no block is a chain.
-    fn runs_inline(&self, block: &Block, source: &dyn StateSource, listed: bool) -> bool {
+    fn runs_inline(
+        &self,
+        block: &Block,
+        source: &dyn StateSource,
+        awake: bool,
+        listed: bool,
+    ) -> bool {
         if source.is_slow() {
             return self.options.threads <= 1 || block.transactions.len() <= 1;
         }
         self.options.threads <= 1
-            || inline::is_small(block)
+            || inline::is_small(block, awake)
             || (self.options.optimisations.chain_prediction && !listed && inline::is_chain(block))
     }
 
@@ -323,13 +330,16 @@ impl Engine {
         lists: Lists<'_>,
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
-        let inline = || self.runs_inline(block, source, lists.claimed.is_some());
+        let mut inner = self.inner.lock();
+        let Inner { pool, shelf } = &mut *inner;
+        let listed = lists.claimed.is_some();
+        let inline = || self.runs_inline(block, source, pool.is_awake(), listed);
         if !self.options.forced && !limited && inline() {
+            // Others need not wait for what the engine's threads have no part in.
+            drop(inner);
             let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
             return guarded(|| bare(chain, block, source, self.options.output));
         }
-        let mut inner = self.inner.lock();
-        let Inner { pool, shelf } = &mut *inner;
         let tables = shelf.begin(block);
         let job = block::Job { chain, block, source, limits, options: &self.options, lists };
         let outcome = guarded(|| job.run(pool, &tables, hook, Unwatched));

@@ -21,11 +21,21 @@ impl Condvar {
     }
 }
 
-/// Spins while `idle` holds, for `limit` at most.
+/// Looks that a spinning thread takes before it lets others run.
+const LOOKS: u32 = 64;
+
+/// Spins while `idle` holds, for `limit` at most. The core is offered to others now and then: the
+/// thread that is waited for may have been put on the same one.
 pub(crate) fn spin_while(limit: Duration, idle: impl Fn() -> bool) {
     let start = Instant::now();
-    while idle() && start.elapsed() < limit {
-        std::hint::spin_loop();
+    while start.elapsed() < limit {
+        for _ in 0..LOOKS {
+            if !idle() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        thread::yield_now();
     }
 }
 
