@@ -32,6 +32,8 @@ type Job = &'static (dyn Fn(usize) + Sync);
 struct Gate {
     job: Option<Job>,
     generation: u64,
+    /// How often parked threads were woken without a job.
+    roused: u64,
     inside: usize,
     shutdown: bool,
 }
@@ -79,6 +81,13 @@ impl Pool {
     /// Whether a thread would begin at once, unwoken. Only a hint: it may just be falling asleep.
     pub(crate) fn is_awake(&self) -> bool {
         self.shared.spinning.load(Ordering::Relaxed) > 0
+    }
+
+    /// Wakes parked threads without a job: they spin, so that one which comes soon finds them
+    /// awake.
+    pub(crate) fn rouse(&self) {
+        self.shared.gate.lock().roused += 1;
+        self.shared.opened.notify_all();
     }
 
     /// Runs `job(0)` on the calling thread and `job(worker)` on every thread that comes in time;
@@ -149,6 +158,15 @@ impl Drop for Pool {
     }
 }
 
+/// What a waiting thread is to do.
+enum Entry {
+    /// It is inside.
+    Job(Job),
+    /// Spin again: a block is about to come.
+    Roused,
+    Shutdown,
+}
+
 /// Closes the gate and waits until it is empty.
 struct Closing<'a>(&'a Shared);
 
@@ -168,7 +186,11 @@ impl Shared {
         let mut seen = 0;
         loop {
             self.spin(seen);
-            let Some(job) = self.enter(&mut seen) else { return };
+            let job = match self.enter(&mut seen) {
+                Entry::Job(job) => job,
+                Entry::Roused => continue,
+                Entry::Shutdown => return,
+            };
             // The job reports its own panics; this only keeps the thread alive.
             let _panic = catch_unwind(AssertUnwindSafe(|| job(worker)));
             let mut gate = self.gate.lock();
@@ -190,19 +212,23 @@ impl Shared {
         spin_while(SPIN, || self.inside.load(Ordering::Acquire) > 0);
     }
 
-    /// Waits for an open gate and goes through; `None` at shutdown.
-    fn enter(&self, seen: &mut u64) -> Option<Job> {
+    /// Waits for an open gate and goes through, unless something else comes first.
+    fn enter(&self, seen: &mut u64) -> Entry {
         let mut gate = self.gate.lock();
+        let roused = gate.roused;
         loop {
             if gate.shutdown {
-                return None;
+                return Entry::Shutdown;
+            }
+            if gate.roused != roused {
+                return Entry::Roused;
             }
             if gate.generation != *seen {
                 *seen = gate.generation;
                 if let Some(job) = gate.job {
                     gate.inside += 1;
                     self.inside.store(gate.inside, Ordering::Release);
-                    return Some(job);
+                    return Entry::Job(job);
                 }
             }
             gate = self.opened.wait_owned(gate);

@@ -11,6 +11,7 @@
 use super::{
     Optimisations,
     commit::SPECULATIVE,
+    forecast::Forecast,
     limits::Limits,
     listed::Listed,
     parent::Parent,
@@ -34,7 +35,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long a worker that finds nothing to do spins before it looks again: a few microseconds.
@@ -60,6 +61,8 @@ pub(crate) struct Input<'b> {
     pub(crate) optimisations: Optimisations,
     /// The block's access list, where there is one.
     pub(crate) listed: Option<&'b Listed>,
+    /// What is expected of the block's transactions, and learns what became of them.
+    pub(crate) forecast: Option<Forecast<'b>>,
 }
 
 /// Everything that the workers of one block share.
@@ -174,7 +177,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         Self {
             vm,
             watch,
-            schedule: Schedule::new(input.block, optimisations),
+            schedule: Schedule::new(input.block, optimisations, input.forecast.as_ref()),
             records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
             counters: Counters::default(),
             input,
@@ -272,6 +275,14 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         self.schedule.set_ready(index, worker.mark);
     }
 
+    /// Tells the forecast what became of a committed run; `failed` is `None` where nothing was
+    /// speculated.
+    pub(crate) fn learn_from(&self, index: usize, record: &Record, failed: Option<bool>) {
+        if let Some(forecast) = &self.input.forecast {
+            forecast.learn(index, record.nanos, failed);
+        }
+    }
+
     /// A window on the tables and on the parent state.
     pub(crate) fn view(&self) -> View<'b> {
         let Input { tables, parent, stop, .. } = &self.input;
@@ -323,8 +334,11 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         let mut record = worker.spare.take();
         record.writes.clear();
         self.vm.view(&mut worker.vm).begin(lens, std::mem::take(&mut record.reads));
+        let timed = self.input.forecast.as_ref().is_some_and(|forecast| forecast.wants(index));
+        let start = timed.then(Instant::now);
         let Effects { result, reward, state } =
             self.vm.execute(&mut worker.vm, index, &mut record.writes)?;
+        record.nanos = start.map_or(0, |start| start.elapsed().as_nanos() as u64);
         record.reads = std::mem::take(&mut self.vm.view(&mut worker.vm).reads);
         record.result = result;
         record.reward = reward;

@@ -4,10 +4,12 @@ use super::{
     Limits, Options,
     ahead::{Input, position},
     commit::Committer,
+    forecast::Forecast,
     ledger::Ledger,
     listed::Listed,
     output,
     parent::Parent,
+    predictor::Predictor,
     run::Run,
     sink::{CommitHook, Sink},
     tables::Tables,
@@ -38,6 +40,8 @@ pub(crate) struct Job<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) options: &'a Options,
     pub(crate) lists: Lists<'a>,
+    /// What earlier blocks have taught.
+    pub(crate) predictor: &'a Predictor,
 }
 
 /// What the caller has of, and wants to know about, the block's access list (EIP-7928).
@@ -101,6 +105,7 @@ impl Job<'_> {
             forced: self.options.forced,
             optimisations: self.options.optimisations,
             listed,
+            forecast: Forecast::wanted(self.options.optimisations, self.predictor, self.block),
         }
     }
 }

@@ -5,7 +5,8 @@
 
 use super::{
     Optimisations, ahead::Worker, limits::Limits, overlay::Overlay, parent::Layer,
-    range::RangeError, run::Run, sink::Sink, view::View, vm::Vm, watch::Unwatched,
+    predictor::Predictor, range::RangeError, run::Run, sink::Sink, view::View, vm::Vm,
+    watch::Unwatched,
 };
 use crate::{
     block::{Block, Receipt},
@@ -62,6 +63,8 @@ pub(crate) struct Setting<'r> {
     pub(crate) output: OutputKind,
     pub(crate) forced: bool,
     pub(crate) optimisations: Optimisations,
+    /// What learns from the blocks.
+    pub(crate) predictor: &'r Predictor,
 }
 
 /// A block under way.

@@ -35,7 +35,7 @@ pub(super) fn is_small(block: &Block, awake: bool) -> bool {
 
 /// The work in which other workers can help, by what the header and the transactions say,
 /// nanoseconds.
-fn work(block: &Block) -> u64 {
+pub(super) fn work(block: &Block) -> u64 {
     let count = block.transactions.len() as u64;
     let calls = block.transactions.iter().filter(|tx| !tx.input().is_empty()).count() as u64;
     let rate = if block.header.base_fee_per_gas.is_some() { GAS_SINCE } else { GAS_BEFORE };

@@ -437,6 +437,7 @@ mod tests {
                 forced: true,
                 optimisations: Optimisations::NONE,
                 listed,
+                forecast: None,
             };
             let ahead = Ahead::new(Revm::new(&env, &block, false), input, Unwatched);
             [ahead.schedule.claim(None, 0), ahead.schedule.claim(None, 0)]

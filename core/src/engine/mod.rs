@@ -22,10 +22,12 @@
 mod ahead;
 mod arena;
 pub(crate) mod block;
+mod cadence;
 mod cells;
 mod commit;
 pub(crate) mod evm;
 mod flight;
+mod forecast;
 mod index;
 mod inline;
 mod ledger;
@@ -33,10 +35,12 @@ mod limits;
 mod listed;
 #[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
 mod models;
+mod order;
 mod output;
 mod overlay;
 mod parent;
 mod pipeline;
+mod predictor;
 mod prefetch;
 mod range;
 mod record;
@@ -56,6 +60,7 @@ mod vm;
 mod watch;
 
 pub use limits::{CancelToken, Limits};
+pub use predictor::PredictionsError;
 pub use range::RangeError;
 pub use sink::{Commit, CommitHook, Step};
 pub use speculation::{Speculated, Speculation, Validation};
@@ -70,6 +75,8 @@ use crate::{
 };
 use alloy_eip7928::AccountChanges;
 use block::Lists;
+use cadence::Cadence;
+use predictor::Predictor;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
@@ -106,6 +113,9 @@ pub struct Optimisations {
     /// Where reads of the parent state are slow ([`StateSource::is_slow`]), what an access list
     /// names is read ahead.
     pub prefetch: bool,
+    /// What calls of a contract took, and whether they conflicted, is remembered from block to
+    /// block.
+    pub learning: bool,
     /// In a range of blocks, workers that find nothing to do go ahead with the next block.
     pub pipelining: bool,
 }
@@ -118,6 +128,7 @@ impl Optimisations {
         payment_runs: true,
         chain_prediction: true,
         prefetch: true,
+        learning: true,
         pipelining: true,
     };
     /// None of them.
@@ -127,6 +138,7 @@ impl Optimisations {
         payment_runs: false,
         chain_prediction: false,
         prefetch: false,
+        learning: false,
         pipelining: false,
     };
 }
@@ -160,6 +172,8 @@ pub struct Engine {
 struct Inner {
     pool: Pool,
     shelf: Shelf,
+    predictor: Predictor,
+    cadence: Cadence,
 }
 
 impl std::fmt::Debug for Engine {
@@ -172,7 +186,15 @@ impl Engine {
     /// Starts an engine and its threads.
     pub fn new(options: Options) -> Self {
         let pool = Pool::new(options.threads.max(1) - 1);
-        Self { options, inner: Mutex::new(Inner { pool, shelf: Shelf::default() }) }
+        Self {
+            options,
+            inner: Mutex::new(Inner {
+                pool,
+                shelf: Shelf::default(),
+                predictor: Predictor::new(),
+                cadence: Cadence::default(),
+            }),
+        }
     }
 
     /// The options it was started with.
@@ -280,10 +302,11 @@ impl Engine {
         limits: &Limits,
     ) -> Result<(Outcome, Trace), ExecuteError> {
         let mut inner = self.inner.lock();
-        let Inner { pool, shelf } = &mut *inner;
+        let Inner { pool, shelf, predictor, .. } = &mut *inner;
         let tables = shelf.begin(block);
         let lists = Lists::default();
-        let job = block::Job { chain, block, source, limits, options: &self.options, lists };
+        let (options, predictor) = (&self.options, &*predictor);
+        let job = block::Job { chain, block, source, limits, options, lists, predictor };
         let start = Instant::now();
         let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
         let outcome = guarded(|| job.run(pool, &tables, None, &recorder));
@@ -294,6 +317,30 @@ impl Engine {
         drop(tables);
         shelf.tidy();
         traced
+    }
+
+    /// What the engine has learned about the calls of contracts, for [`Self::load_predictions`]: at
+    /// most 256 KiB. Waits for a block that is under way.
+    pub fn save_predictions(&self) -> Vec<u8> {
+        self.inner.lock().predictor.save()
+    }
+
+    /// Goes on from what an engine, this or another one, had learned when it saved its predictions,
+    /// instead of what this one has learned since. They decide when something runs and never what
+    /// it gives. Waits for a block that is under way.
+    ///
+    /// # Errors
+    /// [`PredictionsError`] where the bytes are nothing that this version saved; the engine is left
+    /// as it was.
+    pub fn load_predictions(&self, saved: &[u8]) -> Result<(), PredictionsError> {
+        let predictor = Predictor::load(saved)?;
+        self.inner.lock().predictor = predictor;
+        Ok(())
+    }
+
+    /// Forgets what was learned.
+    pub fn forget_predictions(&self) {
+        self.inner.lock().predictor = Predictor::new();
     }
 
     /// Calls `piece` with each number below `count`, on all of the engine's threads at once.
@@ -331,20 +378,28 @@ impl Engine {
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
         let mut inner = self.inner.lock();
-        let Inner { pool, shelf } = &mut *inner;
-        let listed = lists.claimed.is_some();
-        let inline = || self.runs_inline(block, source, pool.is_awake(), listed);
+        let Inner { pool, shelf, predictor, cadence } = &mut *inner;
+        let (listed, awake) = (lists.claimed.is_some(), pool.is_awake());
+        let more_may_come = cadence.begins();
+        let inline = || self.runs_inline(block, source, awake, listed);
         if !self.options.forced && !limited && inline() {
+            if more_may_come && !awake {
+                pool.rouse();
+            }
             // Others need not wait for what the engine's threads have no part in.
             drop(inner);
             let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
-            return guarded(|| bare(chain, block, source, self.options.output));
+            let outcome = guarded(|| bare(chain, block, source, self.options.output));
+            self.inner.lock().cadence.ends();
+            return outcome;
         }
         let tables = shelf.begin(block);
-        let job = block::Job { chain, block, source, limits, options: &self.options, lists };
+        let (options, predictor) = (&self.options, &*predictor);
+        let job = block::Job { chain, block, source, limits, options, lists, predictor };
         let outcome = guarded(|| job.run(pool, &tables, hook, Unwatched));
         drop(tables);
         shelf.tidy();
+        cadence.ends();
         outcome
     }
 }

@@ -49,6 +49,7 @@ use super::{
     ahead::{Input, Turn, pause},
     commit::Committer,
     flight::{Blocks, Flight, Hand, Seat, Setting},
+    forecast::Forecast,
     output,
     parent::{Layer, Parent},
     range::RangeError,
@@ -361,7 +362,7 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         parent: Option<Arc<Tables>>,
         shelf: &mut Shelf,
     ) -> Flight<'r, B::Machine> {
-        let Setting { overlay, limits, stops, forced, optimisations, .. } = self.setting;
+        let Setting { overlay, limits, stops, forced, optimisations, predictor, .. } = self.setting;
         let block = self.blocks.block(index);
         let tables = shelf.begin(block);
         let layer = parent.map(|parent| Arc::new(Layer::new(parent, overlay)));
@@ -373,8 +374,10 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         let machine = self.blocks.machine(index, sink.wants_state());
         let committer = Committer::new(tables.clone(), self.blocks.tally(index), sink);
         let stop = &stops[index];
+        let forecast = Forecast::wanted(optimisations, predictor, block);
         let listed = None;
-        let input = Input { tables, block, parent, limits, stop, forced, optimisations, listed };
+        let input =
+            Input { tables, block, parent, limits, stop, forced, optimisations, listed, forecast };
         Flight { index, run: Run::new(machine, input, committer, Unwatched), layer }
     }
 

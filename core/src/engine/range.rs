@@ -135,7 +135,7 @@ impl Engine {
         each: &mut dyn FnMut(usize, Outcome) -> ControlFlow<()>,
     ) -> Result<usize, RangeError> {
         let mut inner = self.inner.lock();
-        let Inner { pool, shelf } = &mut *inner;
+        let Inner { pool, shelf, predictor, .. } = &mut *inner;
         let envs: Vec<EvmEnv> =
             blocks.iter().map(|block| chain.rules(&block.header).evm_env(&block.header)).collect();
         let stops: Vec<AtomicBool> = blocks.iter().map(|_| AtomicBool::new(false)).collect();
@@ -147,6 +147,7 @@ impl Engine {
             output,
             forced: self.options.forced,
             optimisations: self.options.optimisations,
+            predictor,
         };
         let list = Real { chain, blocks, envs: &envs, output };
         let pipeline = Pipeline::new(&list, setting, shelf);

@@ -66,6 +66,8 @@ impl WriteSet {
 pub(crate) struct Record {
     /// The worker that filled it, to whom it returns.
     pub(crate) owner: usize,
+    /// What the execution took, nanoseconds; 0 where nobody wants to know.
+    pub(crate) nanos: u64,
     pub(crate) result: ExecutionResult,
     pub(crate) reads: ReadSet,
     pub(crate) writes: WriteSet,
@@ -80,6 +82,7 @@ impl Default for Record {
     fn default() -> Self {
         Self {
             owner: 0,
+            nanos: 0,
             result: no_result(Default::default()),
             reads: ReadSet::default(),
             writes: WriteSet::default(),

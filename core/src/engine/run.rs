@@ -229,6 +229,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
                 self.ahead.schedule.executed(index, record.result.tx_gas_used());
                 self.ahead.watch.committing(index, &record);
                 if self.commit(committer, index, |c| c.commit_in_order(index, &mut record)) {
+                    self.ahead.learn_from(index, &record, failed.then_some(true));
                     self.done(worker, committer, index, failed, record);
                 }
             }
@@ -257,6 +258,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         }
         self.ahead.watch.committing(index, &record);
         if self.commit(committer, index, |c| c.commit_speculative(index, validity, &mut record)) {
+            self.ahead.learn_from(index, &record, Some(false));
             self.done(worker, committer, index, false, record);
         }
     }

@@ -3,13 +3,13 @@
 //! Role: hand out each transaction exactly once, in index order but for three exceptions: the few
 //! that promise to run long start first; a transaction waits for the same sender's previous one,
 //! whose nonce and balance it needs (where they are not predicted); and it waits for the previous
-//! call of a target whose speculation has failed before. Short payments are handed out several at
+//! call of a target whose speculation has failed before, in this block or in earlier ones. Short payments are handed out several at
 //! once. None of it can change a result: a wrong order costs a re-execution.
 //!
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.
 
-use super::Optimisations;
+use super::{Optimisations, forecast::Forecast, order::long};
 use crate::{
     block::Block,
     sync::{
@@ -33,8 +33,6 @@ const PATIENCE: u32 = 3;
 const PAYMENTS: usize = 8;
 /// A call without data that uses more gas than two plain payments has run code.
 const PAYMENT_GAS: u64 = 2 * 21_000;
-/// A transaction with more than one part in this many of the block's gas limits starts first.
-const LONG: u64 = 10;
 /// Failed validations among this many commits that make the scheduler back off.
 const PROBE: usize = 8;
 const PROBE_FAILURES: usize = 4;
@@ -97,7 +95,12 @@ pub(crate) struct Schedule<'b> {
     by_target: OnceLock<Box<[u32]>>,
     /// Set on a transaction whose speculation failed, for the next one with its target.
     failed: Box<[AtomicBool]>,
+    /// Transactions that are expected to conflict with the one before with the same target.
+    conflicts: Box<[bool]>,
+    /// Whether there are any of both kinds.
     any_failed: AtomicBool,
+    /// Set on a transaction that began when the previous one with its target had come to an end.
+    sound: Box<[AtomicBool]>,
     /// Calls without data have run code in this block: they are no cheap payments.
     payments_call: AtomicBool,
     head: AtomicUsize,
@@ -109,21 +112,31 @@ pub(crate) struct Schedule<'b> {
 }
 
 impl<'b> Schedule<'b> {
-    pub(crate) fn new(block: &'b Block, optimisations: Optimisations) -> Self {
+    pub(crate) fn new(
+        block: &'b Block,
+        optimisations: Optimisations,
+        forecast: Option<&Forecast<'_>>,
+    ) -> Self {
         let len = block.transactions.len();
+        let conflicts = |index| forecast.and_then(|forecast| forecast.of(index));
+        let conflicts = |index| conflicts(index).is_some_and(|call| call.conflicts);
+        let conflicts: Box<[bool]> = (0..len).map(conflicts).collect();
+        let any_failed = AtomicBool::new(conflicts.contains(&true));
         let by_sender = if optimisations.commutative_balances {
             Box::default()
         } else {
             previous(block.transactions.iter().map(|tx| Some(tx.signer())))
         };
-        let long = if optimisations.long_first { long(block) } else { VecDeque::new() };
+        let long = if optimisations.long_first { long(block, forecast) } else { VecDeque::new() };
         Self {
             block,
             status: (0..len).map(|_| AtomicU8::new(IDLE)).collect(),
             by_sender,
             by_target: OnceLock::new(),
             failed: (0..len).map(|_| AtomicBool::new(false)).collect(),
-            any_failed: AtomicBool::new(false),
+            conflicts,
+            any_failed,
+            sound: (0..len).map(|_| AtomicBool::new(false)).collect(),
             payments_call: AtomicBool::new(!optimisations.payment_runs),
             head: AtomicUsize::new(0),
             serial_until: AtomicUsize::new(0),
@@ -244,11 +257,11 @@ impl<'b> Schedule<'b> {
         let follows = |index: &u32| last.is_some_and(|last| self.follows(*index, last as u32));
         let waited = queue.deferred.iter().position(|index| follows(index) && runnable(index));
         if let Some(at) = waited {
-            return Claim::one(queue.deferred.remove(at) as usize);
+            return self.hand_out(queue.deferred.remove(at) as usize);
         }
         if !serial && let Some(long) = queue.long.pop_front() {
             queue.started.push(long);
-            return Claim::one(long as usize);
+            return self.hand_out(long as usize);
         }
         let limit = self.len().min(head + WINDOW);
         while queue.next < limit && queue.deferred.len() < MAX_DEFERRED {
@@ -269,14 +282,19 @@ impl<'b> Schedule<'b> {
                 if !serial {
                     self.lengthen(&mut queue, limit);
                 }
-                return Claim::Run(index..queue.next);
+                let end = queue.next;
+                return if end == index + 1 {
+                    self.hand_out(index)
+                } else {
+                    Claim::Run(index..end)
+                };
             }
             queue.deferred.push(index as u32);
         }
         if idle >= PATIENCE
             && let Some(at) = queue.deferred.iter().position(runnable)
         {
-            return Claim::one(queue.deferred.remove(at) as usize);
+            return self.hand_out(queue.deferred.remove(at) as usize);
         }
         if queue.next >= self.len() && queue.deferred.is_empty() {
             self.handed_out.store(true, Ordering::Relaxed);
@@ -327,7 +345,27 @@ impl<'b> Schedule<'b> {
             return true;
         }
         let target = self.same_target(index as u32);
-        !self.target_fails(target) || done(target)
+        !self.target_fails(target) || self.is_settled(target)
+    }
+
+    /// Whether a transaction has come to an end that its successor can build on: it began when its
+    /// own predecessor had, or it is committed. A run on what is going to be repeated is stale
+    /// itself, and so would be the whole rest of the chain.
+    fn is_settled(&self, index: u32) -> bool {
+        if index == NONE || (index as usize) < self.head() {
+            return true;
+        }
+        let index = index as usize;
+        self.is_ready(index) && self.sound[index].load(Ordering::Relaxed)
+    }
+
+    /// Notes what a transaction that is handed out now can build on.
+    fn hand_out(&self, index: usize) -> Claim {
+        if self.any_failed.load(Ordering::Relaxed) {
+            let sound = self.is_settled(self.same_target(index as u32));
+            self.sound[index].store(sound, Ordering::Relaxed);
+        }
+        Claim::one(index)
     }
 
     fn same_target(&self, index: u32) -> u32 {
@@ -338,13 +376,14 @@ impl<'b> Schedule<'b> {
         self.before(self.by_target.get_or_init(targets), index)
     }
 
-    /// Whether one of the last calls of the same target failed its validation.
+    /// Whether one of the last calls of the same target failed its validation, or was expected to.
     fn target_fails(&self, mut index: u32) -> bool {
         for _ in 0..4 {
             if index == NONE {
                 return false;
             }
-            if self.failed[index as usize].load(Ordering::Relaxed) {
+            let place = index as usize;
+            if self.conflicts[place] || self.has_failed(place) {
                 return true;
             }
             index = self.same_target(index);
@@ -360,14 +399,4 @@ fn previous(keys: impl Iterator<Item = Option<Address>>) -> Box<[u32]> {
         key.and_then(|key| last.insert(key, index as u32)).unwrap_or(NONE)
     };
     keys.enumerate().map(find).collect()
-}
-
-/// The transactions that promise to run long, the longest first. A gas limit is only a promise.
-fn long(block: &Block) -> VecDeque<u32> {
-    let limits = || block.transactions.iter().map(|tx| tx.gas_limit());
-    let total = limits().fold(0, u64::saturating_add);
-    let mut long: Vec<(u64, u32)> =
-        limits().zip(0..).filter(|(limit, _)| *limit > total / LONG).collect();
-    long.sort_by_key(|(limit, _)| std::cmp::Reverse(*limit));
-    long.into_iter().map(|(_, index)| index).collect()
 }

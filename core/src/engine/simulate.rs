@@ -81,7 +81,7 @@ impl Simulation<'_> {
         let count = self.block.transactions.len();
         let mut clock = Clock {
             costs: self.costs,
-            schedule: Schedule::new(self.block, self.optimisations),
+            schedule: Schedule::new(self.block, self.optimisations, None),
             back_off: BackOff::default(),
             workers: (0..workers.max(1)).map(Worker::new).collect(),
             token: None,

@@ -20,6 +20,7 @@ use super::{
     Engine, Inner,
     ahead::{Ahead, Input},
     block::begin,
+    forecast::Forecast,
     limits::Limits,
     parent::Parent,
     record::Record,
@@ -104,7 +105,7 @@ impl Engine {
         host: impl FnOnce(&mut Speculation<'_>) -> T,
     ) -> T {
         let mut inner = self.inner.lock();
-        let Inner { pool, shelf } = &mut *inner;
+        let Inner { pool, shelf, predictor, .. } = &mut *inner;
         let tables = shelf.begin(block);
         let rules = chain.rules(&block.header);
         let env = rules.evm_env(&block.header);
@@ -121,6 +122,7 @@ impl Engine {
                 forced: true,
                 optimisations,
                 listed: None,
+                forecast: Forecast::wanted(optimisations, predictor, block),
             };
             let ahead = Ahead::new(Revm::new(&env, block, true), input, Unwatched);
             let prepared = catch_unwind(AssertUnwindSafe(|| {

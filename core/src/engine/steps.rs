@@ -34,6 +34,8 @@ pub(crate) struct Steps<'s, V> {
     back_off: BackOff,
     /// Whether the head is the host's: no worker holds it.
     taken: bool,
+    /// What the head's speculative run took, nanoseconds, where there was one.
+    nanos: Option<u64>,
     /// What the head's speculative run has published.
     published: WriteSet,
     writes: WriteSet,
@@ -47,6 +49,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
             head: 0,
             back_off: BackOff::default(),
             taken: false,
+            nanos: None,
             published: WriteSet::default(),
             writes: WriteSet::default(),
         }
@@ -72,6 +75,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
                 self.taken = true;
                 let mut record = self.ahead.take(self.head)?;
                 self.published = std::mem::take(&mut record.writes);
+                self.nanos = Some(record.nanos);
                 return Some(record);
             } else if schedule.claim_head(self.head) {
                 self.taken = true;
@@ -106,7 +110,11 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
         }
         self.publish();
         let schedule = &self.ahead.schedule;
-        schedule.advance(&mut self.back_off, self.head, schedule.has_failed(self.head));
+        let failed = schedule.has_failed(self.head);
+        if let (Some(forecast), Some(nanos)) = (&self.ahead.input.forecast, self.nanos.take()) {
+            forecast.learn(self.head, nanos, Some(failed));
+        }
+        schedule.advance(&mut self.back_off, self.head, failed);
         self.head += 1;
         self.taken = false;
     }

@@ -140,7 +140,7 @@ fn every_transaction_is_handed_out_once() {
     // loom's threads live as long as the program as far as the compiler knows.
     let block: &'static Block = Box::leak(Box::new(chain_of(3)));
     explore(|| {
-        let schedule = Arc::new(Schedule::new(block, Optimisations::NONE));
+        let schedule = Arc::new(Schedule::new(block, Optimisations::NONE, None));
         let handed = Arc::new(Mutex::new(Vec::new()));
         let work = |schedule: &Schedule<'_>, handed: &Mutex<Vec<usize>>| {
             let (mut last, mut idle) = (None, 0);

@@ -12,6 +12,7 @@ use super::{
         limits::Limits,
         overlay::Overlay,
         pipeline::Pipeline,
+        predictor::Predictor,
         range::RangeError,
         record::WriteSet,
         sink::Sink,
@@ -237,6 +238,7 @@ fn one_schedule() {
     let source = state();
     let overlay = Overlay::new(&source, blocks.iter());
     let limits = Limits::default();
+    let predictor = Predictor::new();
     let stops: Vec<_> = blocks.iter().map(|_| AtomicBool::new(false)).collect();
     let setting = Setting {
         overlay: &overlay,
@@ -245,6 +247,7 @@ fn one_schedule() {
         output: OutputKind::Flat,
         forced: rng.gen_range(0..2) == 0,
         optimisations: optimisations(&mut rng),
+        predictor: &predictor,
     };
     let leaves = rng.gen_range(1..8);
     let list = Scripts { blocks: &blocks, scripts: &scripts, env: &env, gifts: &gifts };

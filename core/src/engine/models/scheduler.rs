@@ -5,8 +5,18 @@
 
 use super::{
     super::{
-        Optimisations, ahead::Input, commit::Committer, limits::Limits, listed::Listed,
-        parent::Parent, run::Run, sink::Sink, tables::Tables, watch::Unwatched,
+        Optimisations,
+        ahead::Input,
+        commit::Committer,
+        forecast::{self, Forecast},
+        limits::Limits,
+        listed::Listed,
+        parent::Parent,
+        predictor::Predictor,
+        run::Run,
+        sink::Sink,
+        tables::Tables,
+        watch::Unwatched,
     },
     scripted::{CONTRACT, HOLDERS, Key, Memory, Script, Scripted, holder, log},
 };
@@ -66,7 +76,7 @@ pub(super) fn block(rng: &mut impl Rng, len: usize) -> Block {
         let to = Address::repeat_byte(0xa0 + rng.gen_range(0..2));
         // Some promise to run long, some have data, so that all kinds of claims occur.
         let gas_limit = if rng.gen_range(0..4) == 0 { 1_000_000 } else { 21_000 };
-        let input = if rng.gen_range(0..2) == 0 { vec![1].into() } else { Bytes::new() };
+        let input = if rng.gen_range(0..2) == 0 { vec![1; 4].into() } else { Bytes::new() };
         let tx = TxLegacy { to: to.into(), gas_limit, input, ..TxLegacy::default() };
         let signed = tx.into_signed(Signature::test_signature());
         Recovered::new_unchecked(signed.into(), Address::repeat_byte(rng.gen_range(0..3)))
@@ -95,9 +105,22 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         long_first: rng.gen_range(0..2) == 0,
         payment_runs: rng.gen_range(0..2) == 0,
         chain_prediction: true,
+        learning: rng.gen_range(0..2) == 0,
         prefetch: false,
         pipelining: true,
     }
+}
+
+/// What earlier blocks may have taught, right or wrong.
+fn taught(rng: &mut impl Rng, block: &Block) -> Predictor {
+    let predictor = Predictor::new();
+    for tx in &block.transactions {
+        if let Some(key) = forecast::key(&predictor, tx) {
+            let failed = [None, Some(false), Some(true)][rng.gen_range(0..3)];
+            predictor.note(key, rng.gen_range(0..1_000_000), failed);
+        }
+    }
+    predictor
 }
 
 /// One random block on one schedule.
@@ -127,6 +150,7 @@ pub(super) fn one_block(claims: impl FnOnce(&[Script]) -> Option<Claims>) {
     let right = claims.as_ref().is_some_and(|claims| claims.right);
     let take_in = |claims: Claims| Listed::new(&claims.list, &block, &env, &tables);
     let listed = claims.map(take_in);
+    let predictor = taught(&mut rng, &block);
     let committer = Committer::new(tables.clone(), Tally::new(&block, &env), Sink::default());
     let beneficiary = tables.account_id(&BENEFICIARY);
     let base = source.account(&BENEFICIARY).cloned();
@@ -140,6 +164,7 @@ pub(super) fn one_block(claims: impl FnOnce(&[Script]) -> Option<Claims>) {
         forced: rng.gen_range(0..2) == 0,
         optimisations: optimisations(&mut rng),
         listed: listed.as_ref(),
+        forecast: Forecast::wanted(optimisations(&mut rng), &predictor, &block),
     };
     let mut pool = Pool::new(HELPERS);
     let outcome = Run::new(Scripted(scripts), input, committer, Unwatched).drive(&mut pool);

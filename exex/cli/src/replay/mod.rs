@@ -47,6 +47,8 @@ pub enum Without {
     PaymentRuns,
     /// Blocks that look like one chain run on the calling thread.
     ChainPrediction,
+    /// What calls took, and whether they conflicted, is remembered from block to block.
+    Learning,
     /// What an access list names is read ahead where reads are slow.
     Prefetch,
     /// In a range, workers go ahead with the next block.
@@ -138,6 +140,7 @@ impl ReplayArgs {
                 Without::LongFirst => optimisations.long_first = false,
                 Without::PaymentRuns => optimisations.payment_runs = false,
                 Without::ChainPrediction => optimisations.chain_prediction = false,
+                Without::Learning => optimisations.learning = false,
                 Without::Prefetch => optimisations.prefetch = false,
                 Without::Pipelining => optimisations.pipelining = false,
             }
