@@ -26,7 +26,7 @@ use crate::{
     block::Block,
     outcome::Statistics,
     sync::{
-        self, Mutex,
+        self, Line, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     trace::RunKind,
@@ -76,31 +76,49 @@ pub(crate) struct Ahead<'b, V, W> {
     pub(crate) counters: Counters,
 }
 
-/// Counts for [`crate::Statistics`].
+/// Lanes of the counters; workers with higher numbers share them.
+const LANES: usize = 16;
+
+/// Counts for [`crate::Statistics`], a lane for each worker.
+#[derive(Debug)]
+pub(crate) struct Counters(Box<[Line<Lane>]>);
+
+/// What one worker counts.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct Lane {
     pub(crate) executions: AtomicU64,
     pub(crate) reexecutions: AtomicU64,
     pub(crate) direct: AtomicU64,
     pub(crate) discarded: AtomicU64,
     pub(crate) early: AtomicU64,
-    pub(crate) workers: AtomicU64,
+    workers: AtomicU64,
 }
 
 impl Counters {
+    fn new() -> Self {
+        Self((0..LANES).map(|_| Line::default()).collect())
+    }
+
+    /// The lane of the worker with this number.
+    pub(crate) fn of(&self, worker: usize) -> &Lane {
+        &self.0[worker % LANES]
+    }
+
     pub(crate) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn statistics(&self, fell_back: bool) -> Statistics {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sum = |counter: fn(&Lane) -> &AtomicU64| {
+            self.0.iter().map(|lane| counter(lane).load(Ordering::Relaxed)).sum::<u64>()
+        };
         Statistics {
-            executions: count(&self.executions),
-            reexecutions: count(&self.reexecutions),
-            direct: count(&self.direct),
-            discarded: count(&self.discarded),
-            early: count(&self.early),
-            workers: count(&self.workers) as u32,
+            executions: sum(|lane| &lane.executions),
+            reexecutions: sum(|lane| &lane.reexecutions),
+            direct: sum(|lane| &lane.direct),
+            discarded: sum(|lane| &lane.discarded),
+            early: sum(|lane| &lane.early),
+            workers: sum(|lane| &lane.workers) as u32,
             fell_back,
         }
     }
@@ -179,14 +197,14 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
             watch,
             schedule: Schedule::new(input.block, optimisations, input.forecast.as_ref()),
             records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
-            counters: Counters::default(),
+            counters: Counters::new(),
             input,
         }
     }
 
     /// A worker's own things, for the worker with this number.
     pub(crate) fn worker(&self, number: usize) -> Worker<V::Instance> {
-        Counters::add(&self.counters.workers);
+        Counters::add(&self.counters.of(number).workers);
         let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
         Worker {
             number,
@@ -270,7 +288,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
                 self.schedule.executed(index, record.result.tx_gas_used());
                 *self.records[index].lock() = Some(record);
             }
-            Err(()) => Counters::add(&self.counters.discarded),
+            Err(()) => Counters::add(&self.counters.of(worker.number).discarded),
         }
         self.schedule.set_ready(index, worker.mark);
     }
@@ -318,7 +336,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         lens: Lens,
         kind: RunKind,
     ) -> Result<Result<Box<Record>, Failed>, Panic> {
-        Counters::add(&self.counters.executions);
+        Counters::add(&self.counters.of(worker.number).executions);
         let start = self.watch.now();
         let end = catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index, lens)));
         self.watch.ran(worker.number, index, kind, start, matches!(end, Ok(Ok(_))));

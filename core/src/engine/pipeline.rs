@@ -195,7 +195,8 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         match ahead.claim(worker, *idle) {
             Claim::Run(indices) => {
                 *idle = 0;
-                ahead.counters.early.fetch_add(indices.len() as u64, Ordering::Relaxed);
+                let lane = ahead.counters.of(hand.number);
+                lane.early.fetch_add(indices.len() as u64, Ordering::Relaxed);
                 indices.for_each(|index| ahead.execute(worker, index));
                 true
             }

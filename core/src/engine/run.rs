@@ -21,7 +21,7 @@ use crate::{
     error::{ExecuteError, HostError},
     outcome::Statistics,
     pool::Pool,
-    sync::{Mutex, MutexGuard},
+    sync::{Line, Mutex, MutexGuard},
     tally::panic_message,
     trace::RunKind,
 };
@@ -32,12 +32,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// The workers of one block, who commit what they executed.
 pub(crate) struct Run<'b, V, W> {
     pub(crate) ahead: Ahead<'b, V, W>,
-    pub(crate) committer: Mutex<Committer<'b>>,
+    pub(crate) committer: Line<Mutex<Committer<'b>>>,
 }
 
 impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>, watch: W) -> Self {
-        Self { ahead: Ahead::new(vm, input, watch), committer: Mutex::new(committer) }
+        Self { ahead: Ahead::new(vm, input, watch), committer: Line(Mutex::new(committer)) }
     }
 
     /// Executes and commits all transactions on the calling thread and the pool's.
@@ -55,7 +55,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         });
         let statistics = self.ahead.counters.statistics(self.ahead.schedule.backed_off());
         let complete = self.ahead.schedule.head() == self.ahead.schedule.len();
-        let mut committer = self.committer.into_inner();
+        let mut committer = self.committer.0.into_inner();
         if let Some(error) = committer.failure.take() {
             return Err(error);
         }
@@ -114,7 +114,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     fn execute(&self, worker: &mut Worker<V::Instance>, index: usize) {
         if !self.ahead.input.forced && index == self.ahead.schedule.head() {
             // Every earlier transaction is committed: what this run sees is its pre-state.
-            Counters::add(&self.ahead.counters.direct);
+            Counters::add(&self.ahead.counters.of(worker.number).direct);
             let mut committer = self.committer.lock();
             self.run_in_order(worker, &mut committer, index, false);
             self.commit_ready(worker, &mut committer);
@@ -201,7 +201,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         committer: &mut MutexGuard<'_, Committer<'b>>,
         index: usize,
     ) {
-        Counters::add(&self.ahead.counters.reexecutions);
+        Counters::add(&self.ahead.counters.of(worker.number).reexecutions);
         self.run_in_order(worker, committer, index, true);
     }
 

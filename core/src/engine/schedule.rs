@@ -11,13 +11,13 @@
 
 use super::{Optimisations, forecast::Forecast, order::long};
 use crate::{
-    block::Block,
+    block::{Block, Transaction},
     sync::{
-        Mutex, OnceLock,
+        Line, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
 };
-use alloy_consensus::Transaction as _;
+use alloy_consensus::{Transaction as _, transaction::Recovered};
 use alloy_primitives::{Address, map::AddressMap};
 use std::{collections::VecDeque, ops::Range};
 
@@ -84,29 +84,53 @@ impl Default for BackOff {
     }
 }
 
+/// What workers tell each other about one transaction: all of it close together, because each of
+/// them looks at it.
+#[derive(Debug)]
+struct Item {
+    /// [`IDLE`], or who executed it.
+    status: AtomicU8,
+    /// Its speculation failed: the next one with its target waits for it.
+    failed: AtomicBool,
+    /// It began when the previous one with its target had come to an end.
+    sound: AtomicBool,
+    /// It is expected to conflict with the one before with the same target.
+    conflicts: bool,
+    /// A call without data: a plain payment, unless its target has code.
+    payment: bool,
+}
+
+impl Item {
+    fn new(tx: &Recovered<Transaction>, conflicts: bool) -> Self {
+        let payment =
+            tx.input().is_empty() && tx.kind().is_call() && tx.authorization_list().is_none();
+        Self {
+            status: AtomicU8::new(IDLE),
+            failed: AtomicBool::new(false),
+            sound: AtomicBool::new(false),
+            conflicts,
+            payment,
+        }
+    }
+}
+
 /// Hands out the transactions of one block.
 #[derive(Debug)]
 pub(crate) struct Schedule<'b> {
     block: &'b Block,
-    status: Box<[AtomicU8]>,
+    items: Box<[Item]>,
     /// The previous transaction with the same sender, where one waits for it.
     by_sender: Box<[u32]>,
     /// The previous transaction with the same target, from the first failure on.
     by_target: OnceLock<Box<[u32]>>,
-    /// Set on a transaction whose speculation failed, for the next one with its target.
-    failed: Box<[AtomicBool]>,
-    /// Transactions that are expected to conflict with the one before with the same target.
-    conflicts: Box<[bool]>,
-    /// Whether there are any of both kinds.
+    /// Whether a transaction has failed, or is expected to.
     any_failed: AtomicBool,
-    /// Set on a transaction that began when the previous one with its target had come to an end.
-    sound: Box<[AtomicBool]>,
     /// Calls without data have run code in this block: they are no cheap payments.
     payments_call: AtomicBool,
-    head: AtomicUsize,
+    head: Line<AtomicUsize>,
     /// Below this index only the head is handed out.
     serial_until: AtomicUsize,
-    queue: Mutex<Queue>,
+    queue: Line<Mutex<Queue>>,
     /// Set when the queue was found empty for good.
     handed_out: AtomicBool,
 }
@@ -117,11 +141,11 @@ impl<'b> Schedule<'b> {
         optimisations: Optimisations,
         forecast: Option<&Forecast<'_>>,
     ) -> Self {
-        let len = block.transactions.len();
-        let conflicts = |index| forecast.and_then(|forecast| forecast.of(index));
-        let conflicts = |index| conflicts(index).is_some_and(|call| call.conflicts);
-        let conflicts: Box<[bool]> = (0..len).map(conflicts).collect();
-        let any_failed = AtomicBool::new(conflicts.contains(&true));
+        let expected = |index| forecast.and_then(|forecast| forecast.of(index));
+        let conflicts = |index| expected(index).is_some_and(|call| call.conflicts);
+        let item = |(index, tx)| Item::new(tx, conflicts(index));
+        let items: Box<[Item]> = block.transactions.iter().enumerate().map(item).collect();
+        let any_failed = AtomicBool::new(items.iter().any(|item| item.conflicts));
         let by_sender = if optimisations.commutative_balances {
             Box::default()
         } else {
@@ -130,18 +154,15 @@ impl<'b> Schedule<'b> {
         let long = if optimisations.long_first { long(block, forecast) } else { VecDeque::new() };
         Self {
             block,
-            status: (0..len).map(|_| AtomicU8::new(IDLE)).collect(),
             by_sender,
             by_target: OnceLock::new(),
-            failed: (0..len).map(|_| AtomicBool::new(false)).collect(),
-            conflicts,
             any_failed,
-            sound: (0..len).map(|_| AtomicBool::new(false)).collect(),
             payments_call: AtomicBool::new(!optimisations.payment_runs),
-            head: AtomicUsize::new(0),
+            head: Line(AtomicUsize::new(0)),
             serial_until: AtomicUsize::new(0),
-            queue: Mutex::new(Queue { long, ..Queue::default() }),
-            handed_out: AtomicBool::new(len == 0),
+            queue: Line(Mutex::new(Queue { long, ..Queue::default() })),
+            handed_out: AtomicBool::new(items.is_empty()),
+            items,
         }
     }
 
@@ -150,7 +171,7 @@ impl<'b> Schedule<'b> {
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.status.len()
+        self.items.len()
     }
 
     pub(crate) fn is_ready(&self, index: usize) -> bool {
@@ -159,13 +180,13 @@ impl<'b> Schedule<'b> {
 
     /// The worker whose record of this transaction waits for its turn, if there is one.
     pub(crate) fn executor(&self, index: usize) -> Option<u8> {
-        let status = self.status.get(index)?.load(Ordering::Acquire);
+        let status = self.items.get(index)?.status.load(Ordering::Acquire);
         (status != IDLE).then_some(status)
     }
 
     /// Marks a transaction as executed by the worker with this mark.
     pub(crate) fn set_ready(&self, index: usize, worker: u8) {
-        self.status[index].store(worker, Ordering::Release);
+        self.items[index].status.store(worker, Ordering::Release);
     }
 
     /// Moves the head past a committed transaction. For the token's holder.
@@ -191,13 +212,13 @@ impl<'b> Schedule<'b> {
 
     /// Notes that a transaction's speculation turned out to be stale.
     pub(crate) fn set_failed(&self, index: usize) {
-        self.failed[index].store(true, Ordering::Relaxed);
+        self.items[index].failed.store(true, Ordering::Relaxed);
         self.any_failed.store(true, Ordering::Relaxed);
     }
 
     /// Whether it did.
     pub(crate) fn has_failed(&self, index: usize) -> bool {
-        self.failed[index].load(Ordering::Relaxed)
+        self.items[index].failed.load(Ordering::Relaxed)
     }
 
     /// Takes the head for somebody who executes it without having claimed anything; false where a
@@ -222,7 +243,7 @@ impl<'b> Schedule<'b> {
 
     /// Notes how much gas a transaction used.
     pub(crate) fn executed(&self, index: usize, gas_used: u64) {
-        if self.is_payment(index) && gas_used > PAYMENT_GAS {
+        if self.items[index].payment && gas_used > PAYMENT_GAS {
             self.payments_call.store(true, Ordering::Relaxed);
         }
     }
@@ -305,25 +326,19 @@ impl<'b> Schedule<'b> {
 
     /// Takes the payments that follow a payment just taken.
     fn lengthen(&self, queue: &mut Queue, limit: usize) {
-        if self.payments_call.load(Ordering::Relaxed) || !self.is_payment(queue.next - 1) {
+        if self.payments_call.load(Ordering::Relaxed) || !self.items[queue.next - 1].payment {
             return;
         }
         // Near the end of the block every worker shall find something.
         let most = PAYMENTS.min((self.len() - queue.next) / 4);
         let limit = limit.min(queue.next + most);
         while queue.next < limit
-            && self.is_payment(queue.next)
+            && self.items[queue.next].payment
             && self.is_free(queue.next)
             && !queue.started.contains(&(queue.next as u32))
         {
             queue.next += 1;
         }
-    }
-
-    /// A call without data: a plain payment, unless its target has code.
-    fn is_payment(&self, index: usize) -> bool {
-        let tx = &self.block.transactions[index];
-        tx.input().is_empty() && tx.kind().is_call() && tx.authorization_list().is_none()
     }
 
     /// Whether a transaction waited for this other one.
@@ -356,14 +371,14 @@ impl<'b> Schedule<'b> {
             return true;
         }
         let index = index as usize;
-        self.is_ready(index) && self.sound[index].load(Ordering::Relaxed)
+        self.is_ready(index) && self.items[index].sound.load(Ordering::Relaxed)
     }
 
     /// Notes what a transaction that is handed out now can build on.
     fn hand_out(&self, index: usize) -> Claim {
         if self.any_failed.load(Ordering::Relaxed) {
             let sound = self.is_settled(self.same_target(index as u32));
-            self.sound[index].store(sound, Ordering::Relaxed);
+            self.items[index].sound.store(sound, Ordering::Relaxed);
         }
         Claim::one(index)
     }
@@ -383,7 +398,7 @@ impl<'b> Schedule<'b> {
                 return false;
             }
             let place = index as usize;
-            if self.conflicts[place] || self.has_failed(place) {
+            if self.items[place].conflicts || self.has_failed(place) {
                 return true;
             }
             index = self.same_target(index);

@@ -9,7 +9,7 @@
 //! before it is filled again; a bin has a bound, beyond which records are freed.
 
 use super::record::Record;
-use crate::sync::Mutex;
+use crate::sync::{Line, Mutex};
 
 /// Bins; workers with higher numbers share them.
 const BINS: usize = 64;
@@ -19,10 +19,8 @@ const MOST: usize = 512;
 /// transaction touches more, and the bins of one that does would be kept for ever.
 const ROOM: usize = 1024;
 
-/// One worker's records, on cache lines of their own.
-#[derive(Default)]
-#[repr(align(128))]
-struct Bin(Mutex<Vec<Box<Record>>>);
+/// One worker's records.
+type Bin = Line<Mutex<Vec<Box<Record>>>>;
 
 /// The emptied records of all workers.
 pub(crate) struct Spares(Box<[Bin]>);

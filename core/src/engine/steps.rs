@@ -79,7 +79,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
                 return Some(record);
             } else if schedule.claim_head(self.head) {
                 self.taken = true;
-                Counters::add(&self.ahead.counters.direct);
+                Counters::add(&self.ahead.counters.of(0).direct);
                 return None;
             } else {
                 looks += 1;

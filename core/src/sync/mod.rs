@@ -16,3 +16,17 @@ mod native;
 pub(crate) use native::*;
 
 pub(crate) use std::sync::OnceLock;
+
+/// A value on cache lines of its own: what one thread writes often does not take from the others
+/// what lies beside it. Two lines, because processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Line<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Line<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
