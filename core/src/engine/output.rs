@@ -53,18 +53,20 @@ pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
         });
     }
     let made: Box<[Mutex<Vec<AccountChange>>]> = (0..parts).map(|_| Mutex::default()).collect();
+    let total: usize = written.iter().map(|part| part.lock().accounts.len()).sum();
     share(parts, &|part| {
         let written = std::mem::take(&mut *written[part].lock());
-        let changes = written.changes(tables);
+        // The others are appended to the first part.
+        let room = if part == 0 { total } else { written.accounts.len() };
+        let changes = written.changes(tables, room);
         *made[part].lock() = changes;
     });
     let mut changes = StateChanges::default();
-    for part in made {
+    for (number, part) in made.into_iter().enumerate() {
         let mut part = part.into_inner();
-        if changes.accounts.is_empty() {
-            changes.accounts = part;
-        } else {
-            changes.accounts.append(&mut part);
+        match number {
+            0 => changes.accounts = part,
+            _ => changes.accounts.append(&mut part),
         }
     }
     changes.set_codes(tables.codes().into_iter());
@@ -122,9 +124,8 @@ fn gather(
 struct Place {
     /// The address's first bytes, which nearly always decide its place among others.
     prefix: u64,
-    address: Address,
     id: u32,
-    slots: Range<usize>,
+    slots: Range<u32>,
 }
 
 impl Written {
@@ -137,17 +138,21 @@ impl Written {
         self.slots.extend(other.slots);
     }
 
-    /// The changes of this part, in order.
-    fn changes(mut self, tables: &Tables) -> Vec<AccountChange> {
-        self.accounts.sort_unstable();
-        self.slots.sort_unstable_by(|a, b| (a.account, &a.slot).cmp(&(b.account, &b.slot)));
+    /// The changes of this part, in order, with room for as many.
+    fn changes(mut self, tables: &Tables, room: usize) -> Vec<AccountChange> {
+        if !self.slots.is_empty() {
+            self.accounts.sort_unstable();
+            self.slots.sort_unstable_by(|a, b| (a.account, &a.slot).cmp(&(b.account, &b.slot)));
+        }
+        let address = |id| tables.account(id).address();
         let mut places = self.places(tables);
         places.sort_unstable_by(|a, b| {
-            a.prefix.cmp(&b.prefix).then_with(|| a.address.cmp(&b.address))
+            a.prefix.cmp(&b.prefix).then_with(|| address(a.id).cmp(&address(b.id)))
         });
-        let mut changes = Vec::with_capacity(places.len());
-        for Place { address, id, slots, .. } in places {
-            let change = account_change(tables.account(id), address, &self.slots[slots]);
+        let mut changes = Vec::with_capacity(room);
+        for Place { id, slots, .. } in places {
+            let slots = &self.slots[slots.start as usize..slots.end as usize];
+            let change = account_change(tables.account(id), address(id), slots);
             if change.changes_something() {
                 changes.push(change);
             }
@@ -169,7 +174,7 @@ impl Written {
             next += self.slots[first..].iter().take_while(|slot| slot.account == id).count();
             let address = tables.account(id).address();
             let prefix = address.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-            places.push(Place { prefix, address, id, slots: first..next });
+            places.push(Place { prefix, id, slots: first as u32..next as u32 });
         }
     }
 }
