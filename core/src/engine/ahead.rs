@@ -17,6 +17,7 @@ use super::{
     parent::Parent,
     record::{Record, WriteSet},
     schedule::{Claim, Schedule},
+    spares::Records,
     tables::{Position, Stamp, Tables},
     view::{Lens, ReadSet, View},
     vm::{Effects, Failed, Vm},
@@ -143,8 +144,7 @@ pub(crate) struct Worker<I> {
 struct Hand {
     tables: Arc<Tables>,
     owner: usize,
-    #[expect(clippy::vec_box, reason = "records travel between workers, as pointers")]
-    records: Vec<Box<Record>>,
+    records: Records,
 }
 
 impl Hand {

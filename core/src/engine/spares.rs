@@ -19,8 +19,11 @@ const MOST: usize = 512;
 /// transaction touches more, and the bins of one that does would be kept for ever.
 const ROOM: usize = 1024;
 
+/// Records at rest. They travel between workers, as pointers.
+pub(crate) type Records = Vec<Box<Record>>;
+
 /// One worker's records.
-type Bin = Line<Mutex<Vec<Box<Record>>>>;
+type Bin = Line<Mutex<Records>>;
 
 /// The emptied records of all workers.
 pub(crate) struct Spares(Box<[Bin]>);
@@ -30,12 +33,12 @@ impl Spares {
         Self((0..BINS).map(|_| Bin::default()).collect())
     }
 
-    fn bin(&self, owner: usize) -> &Mutex<Vec<Box<Record>>> {
+    fn bin(&self, owner: usize) -> &Mutex<Records> {
         &self.0[owner % BINS].0
     }
 
     /// Moves what lies in the owner's bin into its `hand`, which is empty.
-    pub(crate) fn take(&self, owner: usize, hand: &mut Vec<Box<Record>>) {
+    pub(crate) fn take(&self, owner: usize, hand: &mut Records) {
         std::mem::swap(&mut *self.bin(owner).lock(), hand);
     }
 
@@ -48,7 +51,7 @@ impl Spares {
     }
 
     /// Gives back what its owner has left in its `hand`.
-    pub(crate) fn leave(&self, owner: usize, hand: &mut Vec<Box<Record>>) {
+    pub(crate) fn leave(&self, owner: usize, hand: &mut Records) {
         let mut bin = self.bin(owner).lock();
         hand.truncate(MOST.saturating_sub(bin.len()));
         bin.append(hand);
@@ -56,7 +59,7 @@ impl Spares {
 
     /// Frees what is too large to be kept from block to block.
     pub(crate) fn tidy(&mut self) {
-        let small = |record: &Box<Record>| {
+        let small = |record: &Record| {
             let sizes = [
                 record.reads.accounts.capacity(),
                 record.reads.slots.capacity(),
@@ -65,6 +68,6 @@ impl Spares {
             ];
             sizes.into_iter().all(|size| size <= ROOM)
         };
-        self.0.iter_mut().for_each(|bin| bin.0.get_mut().retain(small));
+        self.0.iter_mut().for_each(|bin| bin.0.get_mut().retain(|record| small(record)));
     }
 }
