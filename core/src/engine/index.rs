@@ -134,3 +134,44 @@ fn matching(entry: u64, hash: u64, is: &impl Fn(u32) -> bool) -> Option<u32> {
     let id = (entry as u32).wrapping_sub(1);
     ((entry ^ hash) & TAG == 0 && is(id)).then_some(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    /// Puts `count` keys with these hashes into an index and finds them again.
+    fn fill(expected: usize, count: u32, hash: impl Fn(u32) -> u64) {
+        let mut index = Index::new();
+        for _block in 0..2 {
+            index.begin(expected);
+            let keys = RefCell::new(Vec::new());
+            let put = |key: u32| {
+                let prepare = || {
+                    keys.borrow_mut().push(key);
+                    keys.borrow().len() as u32 - 1
+                };
+                index.find_or_insert(hash(key), |id| keys.borrow()[id as usize] == key, prepare)
+            };
+            let ids: Vec<u32> = (0..count).map(put).collect();
+            assert_eq!(ids, (0..count).collect::<Vec<_>>());
+            assert_eq!((0..count).map(put).collect::<Vec<_>>(), ids);
+            let is = |key: u32| move |id: u32| id == key;
+            assert!((0..count).all(|key| index.find(hash(key), &is(key)) == Some(key)));
+            assert_eq!(index.find(hash(count), &is(count)), None);
+        }
+    }
+
+    #[test]
+    fn more_keys_than_expected_go_to_further_levels() {
+        let spread = |key: u32| u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        fill(0, 5_000, spread);
+        fill(5_000, 5_000, spread);
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        fill(100, 200, |_| 7);
+        fill(0, 200, |_| u64::MAX);
+    }
+}
