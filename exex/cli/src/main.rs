@@ -12,6 +12,11 @@ use braid_cli::{
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+/// Blocks are executed on several threads that allocate all the time, and what one of them has
+/// allocated another one frees: the system's allocator makes them wait for each other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Executes Ethereum blocks in parallel, byte for byte equal to sequential execution.
 #[derive(Debug, Parser)]
 #[command(name = "braid", version)]

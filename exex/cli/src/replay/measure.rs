@@ -1,7 +1,8 @@
 //! One block: interleaved rounds of every side, comparison with stock, checks against the header.
 //!
 //! Each side of a round starts from the same source in the same process; the order of the sides is
-//! fixed and interleaved, so that a slow phase of the machine hits all of them. Timed is the
+//! fixed and interleaved, by blocks or by passes over many of them, so that a slow phase of the
+//! machine hits all of them. Timed is the
 //! execution up to receipts, requests and changed state; roots and blooms are computed afterwards.
 
 use super::{
@@ -89,61 +90,172 @@ pub struct How {
     pub task: Task,
 }
 
-/// Measures and checks one block.
+/// The sides of a round, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Stock,
+    Bare,
+    Parallel,
+    /// The noise floor.
+    BareAgain,
+}
+
+impl Side {
+    const ALL: [Self; 4] = [Self::Stock, Self::Bare, Self::Parallel, Self::BareAgain];
+}
+
+/// Blocks that each side executes in a row, where sides take turns by passes.
+const PASS: usize = 64;
+
+/// Measures and checks one block: in each round every side executes it once.
 pub fn measure(engine: &Engine, record: &RecordedBlock, how: How) -> BlockReport {
-    let How { rounds, latency, task } = how;
-    let (chain, block) = (&record.chain, &record.block);
-    let source = &Slow::new(record.state.source(), latency);
-    let mut sides = Sides::new(engine, record, source, task);
-    let mut report = BlockReport {
-        number: record.number(),
-        txs: block.transactions.len(),
-        gas: block.header.gas_used,
-        ..BlockReport::default()
+    let source = Slow::new(record.state.source(), how.latency);
+    let mut block = match Measurement::begin(engine, record, &source, how) {
+        Ok(block) => block,
+        Err(report) => return *report,
     };
-    // The warm-up is also the oracle.
-    let oracle = sides.stock();
-    if let Err(ImportError::Execute(ExecuteError::Host(HostError::Source(error)))) = &oracle {
-        report.unreadable = Some(incomplete(record, error));
-        return report;
-    }
-    report.difference = difference("bare", &oracle, &sides.bare());
-    if let Ok(outcome) = &oracle {
-        sides.learn(outcome);
-    }
-    let (stock, bare, parallel) = (|| sides.stock(), || sides.bare(), || sides.parallel());
-    let mut times: [Vec<u64>; 4] = Default::default();
-    let (mut last, mut stock_reads, mut parallel_reads) = (None, 0, 0);
-    for _ in 0..rounds {
-        source.take_reads();
-        times[0].push(timed(stock).1);
-        stock_reads = source.take_reads();
-        times[1].push(timed(bare).1);
-        source.take_reads();
-        let (outcome, nanos) = timed(parallel);
-        parallel_reads = source.take_reads();
-        times[2].push(nanos);
-        times[3].push(timed(bare).1);
-        report.difference =
-            report.difference.take().or_else(|| difference("parallel", &oracle, &outcome));
-        last = Some(outcome);
-    }
-    if let Err(error) = &oracle {
-        report.difference.get_or_insert_with(|| format!("rejected on every side: {error}"));
-    }
-    report.reads = (!latency.is_zero()).then_some((stock_reads, parallel_reads));
-    let [stock_ns, bare_ns, parallel_ns, bare_again_ns] = times.map(median);
-    if let Some(Ok(outcome)) = &last {
-        report.executions = outcome.statistics.executions;
-        report.checks = checks(record, outcome, &mut report.difference);
-        // A divergence that the shadow recorded carries what the node said.
-        if let Some(reference) = &record.reference
-            && let Err(found) = compare(chain, block, outcome, reference)
-        {
-            report.difference.get_or_insert_with(|| found.to_string());
+    for _ in 0..how.rounds {
+        for side in Side::ALL {
+            block.run(side);
+            block.settle(side);
         }
     }
-    BlockReport { stock_ns, bare_ns, parallel_ns, bare_again_ns, ..report }
+    block.finish()
+}
+
+/// Measures and checks many blocks: in each round every side executes all of them in a row, as in a
+/// catch-up, up to 64 at a time. No side finds in the caches what the one before it has read.
+/// `begin` is called before each pass of the parallel side, `done` with each block's gas.
+pub fn measure_by_pass(
+    engine: &Engine,
+    records: &[&RecordedBlock],
+    how: How,
+    begin: impl Fn(),
+    done: impl Fn(u64),
+) -> Vec<BlockReport> {
+    let sources: Vec<Slow<'_>> =
+        records.iter().map(|record| Slow::new(record.state.source(), how.latency)).collect();
+    let mut reports = Vec::with_capacity(records.len());
+    for (records, sources) in records.chunks(PASS).zip(sources.chunks(PASS)) {
+        let begun = records.iter().zip(sources);
+        let mut blocks: Vec<_> =
+            begun.map(|(record, source)| Measurement::begin(engine, record, source, how)).collect();
+        for round in 0..how.rounds {
+            for side in Side::ALL {
+                if side == Side::Parallel {
+                    begin();
+                }
+                blocks.iter_mut().flatten().for_each(|block| block.run(side));
+                blocks.iter_mut().flatten().for_each(|block| block.settle(side));
+            }
+            if round + 1 == how.rounds {
+                records.iter().for_each(|record| done(record.block.header.gas_used));
+            }
+        }
+        let finish = |block: Result<Measurement<'_>, Box<BlockReport>>| match block {
+            Ok(block) => block.finish(),
+            Err(report) => *report,
+        };
+        reports.extend(blocks.into_iter().map(finish));
+    }
+    reports
+}
+
+/// A block that is being measured.
+struct Measurement<'a> {
+    record: &'a RecordedBlock,
+    source: &'a Slow<'a>,
+    slow: bool,
+    sides: Sides<'a>,
+    /// What stock execution gives.
+    oracle: Execution,
+    /// Of each side, nanoseconds.
+    times: [Vec<u64>; 4],
+    /// What the side gave that ran last, until it is looked at.
+    outcome: Option<Execution>,
+    /// The last parallel outcome.
+    parallel: Option<Execution>,
+    /// Reads of the parent state by the last stock and the last parallel run.
+    reads: (u64, u64),
+    report: BlockReport,
+}
+
+impl<'a> Measurement<'a> {
+    /// The warm-up, which is also the oracle. A report where the block cannot be executed for lack
+    /// of data.
+    fn begin(
+        engine: &'a Engine,
+        record: &'a RecordedBlock,
+        source: &'a Slow<'a>,
+        how: How,
+    ) -> Result<Self, Box<BlockReport>> {
+        let mut sides = Sides::new(engine, record, source, how.task);
+        let mut report = BlockReport {
+            number: record.number(),
+            txs: record.block.transactions.len(),
+            gas: record.block.header.gas_used,
+            ..BlockReport::default()
+        };
+        let oracle = sides.stock();
+        if let Err(ImportError::Execute(ExecuteError::Host(HostError::Source(error)))) = &oracle {
+            report.unreadable = Some(incomplete(record, error));
+            return Err(Box::new(report));
+        }
+        report.difference = difference("bare", &oracle, &sides.bare());
+        if let Ok(outcome) = &oracle {
+            sides.learn(outcome);
+        }
+        let (times, slow) = (Default::default(), !how.latency.is_zero());
+        let (outcome, parallel, reads) = (None, None, (0, 0));
+        Ok(Self { record, source, slow, sides, oracle, times, outcome, parallel, reads, report })
+    }
+
+    /// Executes the block once on this side.
+    fn run(&mut self, side: Side) {
+        self.source.take_reads();
+        let (outcome, nanos) = match side {
+            Side::Stock => timed(|| self.sides.stock()),
+            Side::Bare | Side::BareAgain => timed(|| self.sides.bare()),
+            Side::Parallel => timed(|| self.sides.parallel()),
+        };
+        self.times[side as usize].push(nanos);
+        self.outcome = Some(outcome);
+    }
+
+    /// Looks at what the run gave.
+    fn settle(&mut self, side: Side) {
+        let Some(outcome) = self.outcome.take() else { return };
+        match side {
+            Side::Stock => self.reads.0 = self.source.take_reads(),
+            Side::Parallel => {
+                self.reads.1 = self.source.take_reads();
+                let difference = || difference("parallel", &self.oracle, &outcome);
+                self.report.difference = self.report.difference.take().or_else(difference);
+                self.parallel = Some(outcome);
+            }
+            Side::Bare | Side::BareAgain => {}
+        }
+    }
+
+    fn finish(self) -> BlockReport {
+        let Self { record, slow, oracle, times, parallel, reads, mut report, .. } = self;
+        if let Err(error) = &oracle {
+            report.difference.get_or_insert_with(|| format!("rejected on every side: {error}"));
+        }
+        report.reads = slow.then_some(reads);
+        let [stock_ns, bare_ns, parallel_ns, bare_again_ns] = times.map(median);
+        if let Some(Ok(outcome)) = &parallel {
+            report.executions = outcome.statistics.executions;
+            report.checks = checks(record, outcome, &mut report.difference);
+            // A divergence that the shadow recorded carries what the node said.
+            if let Some(reference) = &record.reference
+                && let Err(found) = compare(&record.chain, &record.block, outcome, reference)
+            {
+                report.difference.get_or_insert_with(|| found.to_string());
+            }
+        }
+        BlockReport { stock_ns, bare_ns, parallel_ns, bare_again_ns, ..report }
+    }
 }
 
 /// What a record lacks, in words.

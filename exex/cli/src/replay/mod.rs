@@ -10,6 +10,7 @@ pub mod input;
 pub mod latency;
 pub mod measure;
 pub mod only;
+pub mod predictions;
 pub mod range;
 pub mod report;
 mod sides;
@@ -20,7 +21,8 @@ use braid_shadow::recorded::RecordedBlock;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use input::{Origin, WorkloadArgs};
-use measure::{BlockReport, How, measure};
+use measure::{BlockReport, How, measure, measure_by_pass};
+use predictions::Learned;
 use report::{Printer, Summary};
 use sides::Task;
 use std::{path::PathBuf, time::Duration};
@@ -82,6 +84,18 @@ pub struct ReplayArgs {
     /// No sequential short cut of any kind.
     #[arg(long)]
     pub forced: bool,
+    /// In each round every side executes all blocks in a row, as in a catch-up, instead of all sides
+    /// one block after the other.
+    #[arg(long, conflicts_with_all = ["only", "range"])]
+    pub by_pass: bool,
+    /// The engine keeps what it has learned of contracts from round to round, as of contracts that
+    /// are called in every block. Without it a block's calls are known only from blocks before it.
+    #[arg(long, conflicts_with_all = ["only", "range"])]
+    pub warm: bool,
+    /// Starts from the predictions in this file, where it exists, and saves there what the engine
+    /// has learned.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "range"])]
+    pub predictions: Option<PathBuf>,
     /// The form of the changed state.
     #[arg(long, value_enum, default_value = "flat")]
     pub output: Output,
@@ -155,7 +169,8 @@ impl ReplayArgs {
         };
         let defaults = Options::default();
         let threads = self.threads.map_or(defaults.threads, usize::from);
-        Options { threads, output, forced: self.forced, optimisations: self.optimisations() }
+        let optimisations = Learned::switches(self, self.optimisations());
+        Options { threads, output, forced: self.forced, optimisations }
     }
 }
 
@@ -177,14 +192,31 @@ pub fn run(args: &ReplayArgs) -> Exit {
         latency: Duration::from_micros(args.read_latency),
         task: args.task(),
     };
+    let learned = match Learned::begin(&engine, args) {
+        Ok(learned) => learned,
+        Err(error) => {
+            printer.unreadable(&error.path().display(), &error);
+            return Exit::Unreadable;
+        }
+    };
     let progress = progress(&records);
     if !records.is_empty() {
         printer.header();
     }
     let mut reports: Vec<BlockReport> = Vec::with_capacity(records.len());
-    for (origin, record) in &records {
-        let report = measure(&engine, record, how);
-        progress.inc(record.block.header.gas_used);
+    let measured: Box<dyn Iterator<Item = BlockReport>> = if args.by_pass {
+        let blocks: Vec<_> = records.iter().map(|(_, record)| record).collect();
+        let begin = || learned.reset(&engine);
+        let done = |gas| progress.inc(gas);
+        Box::new(measure_by_pass(&engine, &blocks, how, begin, done).into_iter())
+    } else {
+        Box::new(records.iter().map(|(_, record)| {
+            let report = measure(&engine, record, how);
+            progress.inc(record.block.header.gas_used);
+            report
+        }))
+    };
+    for ((origin, _), report) in records.iter().zip(measured) {
         if let Some(reason) = &report.unreadable {
             let error = format!("{origin}: block {}: {reason}", report.number);
             progress.suspend(|| printer.unreadable(origin, &error));
@@ -202,6 +234,10 @@ pub fn run(args: &ReplayArgs) -> Exit {
         }
     }
     progress.finish_and_clear();
+    if let Err(error) = learned.end(&engine) {
+        printer.unreadable(&error.path().display(), &error);
+        exit = exit.max(Exit::Unreadable);
+    }
     let machine = measure::machine_check(&records);
     let summary = Summary::new(&reports, options.threads, args.rounds as usize, machine);
     printer.summary(&summary);
