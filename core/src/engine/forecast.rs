@@ -10,8 +10,8 @@ use super::{
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
 
-/// Calls that may use less gas than this are too short to be timed.
-const LEAST_GAS: u64 = 30_000;
+/// What may use less gas than this is a payment, or too short to be timed.
+const LEAST_GAS: u64 = 42_000;
 
 /// The predictions for one block.
 pub(crate) struct Forecast<'p> {
@@ -63,7 +63,11 @@ impl<'p> Forecast<'p> {
 
 /// The transaction's key, where it calls a function of a contract.
 pub(crate) fn key(predictor: &Predictor, tx: &Recovered<Transaction>) -> Option<u64> {
-    let selector = *tx.input().first_chunk::<4>()?;
+    let selector = match tx.input().first_chunk() {
+        Some(selector) => *selector,
+        // Whoever pays a contract allows more gas than a payment needs.
+        None => [0; 4],
+    };
     let target = tx.to()?;
     (tx.gas_limit() >= LEAST_GAS).then(|| predictor.key(&target, selector))
 }

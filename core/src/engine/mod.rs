@@ -24,6 +24,7 @@ mod arena;
 pub(crate) mod block;
 mod cadence;
 mod cells;
+mod chains;
 mod commit;
 pub(crate) mod evm;
 mod flight;

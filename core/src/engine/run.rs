@@ -12,7 +12,7 @@ use super::{
     ahead::{Ahead, Counters, Input, Turn, Worker, pause, position},
     commit::{Committer, Validity},
     record::Record,
-    schedule::Claim,
+    schedule::{Claim, Fate},
     view::{Lens, ViewError},
     vm::{Failed, Vm},
     watch::Watch,
@@ -116,7 +116,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             // Every earlier transaction is committed: what this run sees is its pre-state.
             Counters::add(&self.ahead.counters.of(worker.number).direct);
             let mut committer = self.committer.lock();
-            self.run_in_order(worker, &mut committer, index, false);
+            self.run_in_order(worker, &mut committer, index, Fate::Direct);
             self.commit_ready(worker, &mut committer);
             return;
         }
@@ -202,7 +202,9 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         index: usize,
     ) {
         Counters::add(&self.ahead.counters.of(worker.number).reexecutions);
-        self.run_in_order(worker, committer, index, true);
+        // Before it runs: others shall not build on what is known to be stale.
+        self.ahead.schedule.set_failed(index);
+        self.run_in_order(worker, committer, index, Fate::Failed);
     }
 
     /// Executes the head on committed state: its error is the block's.
@@ -211,7 +213,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         worker: &mut Worker<V::Instance>,
         committer: &mut MutexGuard<'_, Committer<'b>>,
         index: usize,
-        failed: bool,
+        fate: Fate,
     ) {
         if committer.failure.is_some() {
             return;
@@ -223,6 +225,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         // On committed state every read is exact: softness is only noted for who watches.
         let soft = W::ON && self.ahead.input.optimisations.commutative_balances;
         let lens = Lens { position: position(index), soft, ..Lens::default() };
+        let failed = fate == Fate::Failed;
         let kind = if failed { RunKind::Repeated } else { RunKind::Direct };
         match self.ahead.attempt(worker, index, lens, kind) {
             Ok(Ok(mut record)) => {
@@ -230,7 +233,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
                 self.ahead.watch.committing(index, &record);
                 if self.commit(committer, index, |c| c.commit_in_order(index, &mut record)) {
                     self.ahead.learn_from(index, &record, failed.then_some(true));
-                    self.done(worker, committer, index, failed, record);
+                    self.done(worker, committer, index, fate, record);
                 }
             }
             Ok(Err(error)) => {
@@ -259,7 +262,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         self.ahead.watch.committing(index, &record);
         if self.commit(committer, index, |c| c.commit_speculative(index, validity, &mut record)) {
             self.ahead.learn_from(index, &record, Some(false));
-            self.done(worker, committer, index, false, record);
+            self.done(worker, committer, index, Fate::Held, record);
         }
     }
 
@@ -286,12 +289,12 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         worker: &mut Worker<V::Instance>,
         committer: &mut MutexGuard<'_, Committer<'b>>,
         index: usize,
-        failed: bool,
+        fate: Fate,
         record: Box<Record>,
     ) {
         self.ahead.watch.committed(worker.number, index);
         worker.recycle(record);
-        self.ahead.schedule.advance(&mut committer.back_off, index, failed);
+        self.ahead.schedule.advance(&mut committer.back_off, index, fate);
     }
 
     /// The error that sequential execution would report for the head.

@@ -9,11 +9,11 @@
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.
 
-use super::{Optimisations, forecast::Forecast, order::long};
+use super::{Optimisations, chains::Chains, forecast::Forecast, order::long};
 use crate::{
     block::{Block, Transaction},
     sync::{
-        Line, Mutex, OnceLock,
+        Line, Mutex,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
 };
@@ -22,7 +22,7 @@ use alloy_primitives::{Address, map::AddressMap};
 use std::{collections::VecDeque, ops::Range};
 
 /// No such transaction.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 /// How far beyond the head workers speculate: bounds memory, far more than workers can use.
 const WINDOW: usize = 512;
 /// How many transactions may wait before workers stop looking further ahead.
@@ -70,6 +70,17 @@ struct Queue {
     started: Vec<u32>,
 }
 
+/// What became of the speculation on a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// There was none: it ran in its turn.
+    Direct,
+    /// Its result was the transaction's.
+    Held,
+    /// It came to nothing.
+    Failed,
+}
+
 /// Back-off, moved on by the token's holder.
 #[derive(Debug)]
 pub(crate) struct BackOff {
@@ -94,21 +105,18 @@ struct Item {
     failed: AtomicBool,
     /// It began when the previous one with its target had come to an end.
     sound: AtomicBool,
-    /// It is expected to conflict with the one before with the same target.
-    conflicts: bool,
     /// A call without data: a plain payment, unless its target has code.
     payment: bool,
 }
 
 impl Item {
-    fn new(tx: &Recovered<Transaction>, conflicts: bool) -> Self {
+    fn new(tx: &Recovered<Transaction>) -> Self {
         let payment =
             tx.input().is_empty() && tx.kind().is_call() && tx.authorization_list().is_none();
         Self {
             status: AtomicU8::new(IDLE),
             failed: AtomicBool::new(false),
             sound: AtomicBool::new(false),
-            conflicts,
             payment,
         }
     }
@@ -117,14 +125,11 @@ impl Item {
 /// Hands out the transactions of one block.
 #[derive(Debug)]
 pub(crate) struct Schedule<'b> {
-    block: &'b Block,
     items: Box<[Item]>,
     /// The previous transaction with the same sender, where one waits for it.
     by_sender: Box<[u32]>,
-    /// The previous transaction with the same target, from the first failure on.
-    by_target: OnceLock<Box<[u32]>>,
-    /// Whether a transaction has failed, or is expected to.
-    any_failed: AtomicBool,
+    /// Calls of targets that conflict.
+    chains: Chains<'b>,
     /// Calls without data have run code in this block: they are no cheap payments.
     payments_call: AtomicBool,
     head: Line<AtomicUsize>,
@@ -143,9 +148,11 @@ impl<'b> Schedule<'b> {
     ) -> Self {
         let expected = |index| forecast.and_then(|forecast| forecast.of(index));
         let conflicts = |index| expected(index).is_some_and(|call| call.conflicts);
-        let item = |(index, tx)| Item::new(tx, conflicts(index));
-        let items: Box<[Item]> = block.transactions.iter().enumerate().map(item).collect();
-        let any_failed = AtomicBool::new(items.iter().any(|item| item.conflicts));
+        let items: Box<[Item]> = block.transactions.iter().map(Item::new).collect();
+        let chains = Chains::new(block);
+        (0..block.transactions.len())
+            .filter(|index| conflicts(*index))
+            .for_each(|index| chains.failed(index));
         let by_sender = if optimisations.commutative_balances {
             Box::default()
         } else {
@@ -153,10 +160,8 @@ impl<'b> Schedule<'b> {
         };
         let long = if optimisations.long_first { long(block, forecast) } else { VecDeque::new() };
         Self {
-            block,
             by_sender,
-            by_target: OnceLock::new(),
-            any_failed,
+            chains,
             payments_call: AtomicBool::new(!optimisations.payment_runs),
             head: Line(AtomicUsize::new(0)),
             serial_until: AtomicUsize::new(0),
@@ -190,12 +195,13 @@ impl<'b> Schedule<'b> {
     }
 
     /// Moves the head past a committed transaction. For the token's holder.
-    pub(crate) fn advance(&self, back_off: &mut BackOff, index: usize, failed: bool) {
+    pub(crate) fn advance(&self, back_off: &mut BackOff, index: usize, speculation: Fate) {
+        let failed = speculation == Fate::Failed;
         if !self.is_ready(index) {
             self.set_ready(index, u8::MAX);
         }
-        if failed {
-            self.set_failed(index);
+        if speculation == Fate::Held {
+            self.chains.held(index);
         }
         back_off.commits += 1;
         back_off.failures += usize::from(failed);
@@ -213,7 +219,7 @@ impl<'b> Schedule<'b> {
     /// Notes that a transaction's speculation turned out to be stale.
     pub(crate) fn set_failed(&self, index: usize) {
         self.items[index].failed.store(true, Ordering::Relaxed);
-        self.any_failed.store(true, Ordering::Relaxed);
+        self.chains.failed(index);
     }
 
     /// Whether it did.
@@ -276,7 +282,9 @@ impl<'b> Schedule<'b> {
             index == head || (!serial && self.is_free(index))
         };
         let follows = |index: &u32| last.is_some_and(|last| self.follows(*index, last as u32));
-        let waited = queue.deferred.iter().position(|index| follows(index) && runnable(index));
+        // Nothing else can be committed before the head.
+        let first = |index: &u32| *index as usize == head || (follows(index) && runnable(index));
+        let waited = queue.deferred.iter().position(first);
         if let Some(at) = waited {
             return self.hand_out(queue.deferred.remove(at) as usize);
         }
@@ -343,7 +351,7 @@ impl<'b> Schedule<'b> {
 
     /// Whether a transaction waited for this other one.
     fn follows(&self, index: u32, last: u32) -> bool {
-        self.before(&self.by_sender, index) == last || self.same_target(index) == last
+        self.before(&self.by_sender, index) == last || self.chains.previous(index as usize) == last
     }
 
     fn before(&self, previous: &[u32], index: u32) -> u32 {
@@ -356,11 +364,7 @@ impl<'b> Schedule<'b> {
         if !done(self.before(&self.by_sender, index as u32)) {
             return false;
         }
-        if !self.any_failed.load(Ordering::Relaxed) {
-            return true;
-        }
-        let target = self.same_target(index as u32);
-        !self.target_fails(target) || self.is_settled(target)
+        !self.chains.fails(index) || self.is_settled(self.chains.previous(index))
     }
 
     /// Whether a transaction has come to an end that its successor can build on: it began when its
@@ -376,39 +380,16 @@ impl<'b> Schedule<'b> {
 
     /// Notes what a transaction that is handed out now can build on.
     fn hand_out(&self, index: usize) -> Claim {
-        if self.any_failed.load(Ordering::Relaxed) {
-            let sound = self.is_settled(self.same_target(index as u32));
+        if self.chains.is_active() {
+            let sound = self.is_settled(self.chains.previous(index));
             self.items[index].sound.store(sound, Ordering::Relaxed);
         }
         Claim::one(index)
     }
-
-    fn same_target(&self, index: u32) -> u32 {
-        if !self.any_failed.load(Ordering::Relaxed) {
-            return NONE;
-        }
-        let targets = || previous(self.block.transactions.iter().map(|tx| tx.to()));
-        self.before(self.by_target.get_or_init(targets), index)
-    }
-
-    /// Whether one of the last calls of the same target failed its validation, or was expected to.
-    fn target_fails(&self, mut index: u32) -> bool {
-        for _ in 0..4 {
-            if index == NONE {
-                return false;
-            }
-            let place = index as usize;
-            if self.items[place].conflicts || self.has_failed(place) {
-                return true;
-            }
-            index = self.same_target(index);
-        }
-        false
-    }
 }
 
 /// For each key the index of the previous equal one.
-fn previous(keys: impl Iterator<Item = Option<Address>>) -> Box<[u32]> {
+pub(super) fn previous(keys: impl Iterator<Item = Option<Address>>) -> Box<[u32]> {
     let mut last = AddressMap::<u32>::default();
     let find = |(index, key): (usize, Option<Address>)| {
         key.and_then(|key| last.insert(key, index as u32)).unwrap_or(NONE)

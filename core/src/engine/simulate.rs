@@ -17,7 +17,7 @@
 
 use super::{
     Optimisations,
-    schedule::{BackOff, Claim, Schedule},
+    schedule::{BackOff, Claim, Fate, Schedule},
 };
 use crate::block::Block;
 use std::{
@@ -190,12 +190,12 @@ impl Clock<'_> {
             }
             Phase::Direct(index) => {
                 self.executed(index);
-                self.advance(now, index, false);
+                self.advance(now, index, Fate::Direct);
                 self.commit_next(now, worker);
             }
             Phase::WantsToLeave => self.commit_next(now, worker),
             Phase::Committing(index, repeated) => {
-                self.advance(now, index, repeated);
+                self.advance(now, index, if repeated { Fate::Failed } else { Fate::Held });
                 self.commit_next(now, worker);
             }
         }
@@ -284,6 +284,9 @@ impl Clock<'_> {
         if self.schedule.is_ready(head) {
             let (run_ns, commit_ns) = self.times(head);
             let repeated = !self.valid[head];
+            if repeated {
+                self.schedule.set_failed(head);
+            }
             self.workers[worker].phase = Phase::Committing(head, repeated);
             self.result.executions += u64::from(repeated);
             self.result.reexecutions += u64::from(repeated);
@@ -298,9 +301,9 @@ impl Clock<'_> {
         }
     }
 
-    fn advance(&mut self, now: u64, index: usize, failed: bool) {
+    fn advance(&mut self, now: u64, index: usize, fate: Fate) {
         self.settled[index].get_or_insert(now);
-        self.schedule.advance(&mut self.back_off, index, failed);
+        self.schedule.advance(&mut self.back_off, index, fate);
     }
 
     /// Looks for work, at once or after a pause.

@@ -17,7 +17,7 @@ use super::{
     ahead::{Ahead, Counters, pause, position},
     commit::IN_ORDER,
     record::{Record, WriteSet, write_account},
-    schedule::BackOff,
+    schedule::{BackOff, Fate},
     tables::Stamp,
     view::{Lens, View, ViewError},
     vm::Vm,
@@ -111,12 +111,18 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
         self.publish();
         let schedule = &self.ahead.schedule;
         let failed = schedule.has_failed(self.head);
-        if let (Some(forecast), Some(nanos)) = (&self.ahead.input.forecast, self.nanos.take()) {
+        if let (Some(forecast), Some(nanos)) = (&self.ahead.input.forecast, self.nanos) {
             forecast.learn(self.head, nanos, Some(failed));
         }
-        schedule.advance(&mut self.back_off, self.head, failed);
+        let fate = match (self.nanos.is_some(), failed) {
+            (_, true) => Fate::Failed,
+            (true, false) => Fate::Held,
+            (false, false) => Fate::Direct,
+        };
+        schedule.advance(&mut self.back_off, self.head, fate);
         self.head += 1;
         self.taken = false;
+        self.nanos = None;
     }
 
     /// Brings what the host committed into the form of the tables.
