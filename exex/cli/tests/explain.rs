@@ -192,6 +192,7 @@ fn simulated_times_lie_between_the_bound_and_the_chain() {
             "blocks",
             "txs",
             "rounds",
+            "read_latency_us",
             "bare_ns",
             "parallel_ns",
             "predicted_ns",
@@ -221,4 +222,20 @@ fn simulated_times_lie_between_the_bound_and_the_chain() {
     assert_eq!(braid(&["bench", "--simulate", "0"]).status.code(), Some(2));
     let output = braid(&["bench", "--simulate", "2", "nowhere.json.zst"]);
     assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn simulated_costs_contain_the_latency_of_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(&mints(0.0), folder.path());
+    let args = ["bench", "--simulate", "2,16", &file, "--json", "--rounds", "2"];
+    let output = braid(&[&args[..], &["--read-latency", "1000"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = lines(&output);
+    assert_eq!(lines[1]["read_latency_us"], 1000);
+    // Each of 30 mints reads at least its sender, with nothing else to make 30 ms of.
+    assert!(lines[0]["bare_ns"].as_u64().unwrap() >= 30_000_000, "{}", lines[0]);
+    let points = lines[0]["simulated"].as_array().unwrap();
+    let ratio = |point: &serde_json::Value| point["ratio_bare"].as_f64().unwrap();
+    assert!(ratio(&points[1]) > 1.5 * ratio(&points[0]), "waiting overlaps: {points:?}");
 }

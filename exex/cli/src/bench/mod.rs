@@ -20,7 +20,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use measure::{Bench, Measured};
 use report::Summary;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Arguments of `braid bench`.
 #[derive(Debug, Clone, Args)]
@@ -41,6 +41,15 @@ pub struct BenchArgs {
     /// How often each block is executed on each side; of all rounds the least time counts.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
+    /// Each read of the parent state takes at least this many microseconds, on every side; the
+    /// cores are then as many workers, who leave theirs to others while they wait.
+    #[arg(
+        long,
+        value_name = "MICROSECONDS",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(..=1_000_000)
+    )]
+    pub read_latency: u64,
     /// One JSON object a line instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -54,7 +63,8 @@ pub fn run(args: &BenchArgs) -> Exit {
     let printer = Printer::new(args.json);
     let mut exit = Exit::Fine;
     let records = input::load(&args.paths, &args.workload, &printer, &mut exit);
-    let bench = Bench::new(args.rounds as usize);
+    let latency = Duration::from_micros(args.read_latency);
+    let bench = Bench::new(args.rounds as usize, latency);
     let progress = ProgressBar::new(records.len() as u64);
     let mut measured: Vec<Measured<'_>> = Vec::with_capacity(records.len());
     for (origin, record) in &records {
@@ -75,6 +85,7 @@ pub fn run(args: &BenchArgs) -> Exit {
     let wake_ns = measure::wake_ns(&measured);
     let rows: Vec<_> = measured.iter().map(|block| block.simulate(&cores, wake_ns)).collect();
     let mut summary = Summary::new(&rows, &cores, args.rounds, wake_ns);
+    summary.latency = latency;
     summary.machine_check = machine_check(&records);
     report::print(&rows, &summary, args.json);
     exit
