@@ -1,6 +1,7 @@
 //! Tasks of this repository: `cargo xtask test [PART]`, `cargo xtask header`, `cargo xtask style`.
 
 mod bench;
+mod flame;
 mod gate;
 mod header;
 mod memory;
@@ -27,6 +28,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench c                 what the C ABI costs, on the recorded blocks
   bench go                what Go's callbacks cost, on the recorded blocks; geth's own processor
                           against braid, on generated chains
+  bench flame [--side bare|engine] [--blocks PATH]
+                          where the time goes, as a flame graph; needs perf; --help lists the rest
   bench node              what the shadow costs a reth node's block import, on a dev chain
   gate [--bless]          executions, reads, schedule and instructions against committed figures;
                           --bless commits new ones, --json prints objects
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         ["test", "node", "--long"] => node::test(root(), true),
         ["bench", "go"] => native::go::bench(root()),
         ["bench", "node"] => node::bench(root()),
+        ["bench", "flame", args @ ..] => flame::run(root(), args),
         ["bench", "c"] => native::c::bench(root()),
         ["soak", "c", blocks] => native::c::soak(root(), blocks),
         ["gate", args @ ..] => gate::run(root(), args),

@@ -65,13 +65,15 @@ fn gate(root: &Path, bless: bool, as_json: bool) -> Result<bool, String> {
     } else {
         print!("{}", table(&compared));
     }
+    // Objects are for programs, what is said to people goes beside them.
+    let say = |text: String| if as_json { eprintln!("{text}") } else { println!("{text}") };
     for (group, reason) in &measured.skipped {
-        println!("== gate: {group}: SKIPPED: {reason}");
+        say(format!("== gate: {group}: SKIPPED: {reason}"));
     }
     if bless {
         return write(&file, committed, &measured, toolchain, &compared);
     }
-    compared.iter().filter_map(Compared::message).for_each(|message| println!("{message}"));
+    compared.iter().filter_map(Compared::message).for_each(say);
     Ok(compared.iter().all(Compared::passes))
 }
 
