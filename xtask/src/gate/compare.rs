@@ -29,9 +29,9 @@ fn bound(name: &str) -> Bound {
         "executions" if rest.ends_with("contention 1") => Bound::Tolerance(0.04),
         "executions" => Bound::Tolerance(0.02),
         // The engine's counts differ by less than 0.1 %, those of bare, whose maps are seeded anew
-        // for each block, by 3.4 %.
+        // for each block, by 0.5 %.
         "instructions" if rest.ends_with("engine") => Bound::Tolerance(0.01),
-        "instructions" => Bound::Tolerance(0.04),
+        "instructions" => Bound::Tolerance(0.02),
         // The same blocks give the same figure.
         _ => Bound::Tolerance(0.001),
     }

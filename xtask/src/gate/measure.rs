@@ -88,8 +88,7 @@ pub(crate) fn all(root: &Path) -> Result<Measured, String> {
     let program = native::target(root).join("release/examples/gate");
     let mut measured = Measured::default();
     figures(root, &program, &mut measured)?;
-    let part = native::Part::new("gate");
-    if part.has_optional("instructions", &["valgrind"]) {
+    if native::is_there("valgrind") {
         instructions(root, &program, &mut measured)?;
     } else {
         measured.skip_group("instructions", "valgrind is not installed");

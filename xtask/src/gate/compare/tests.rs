@@ -47,9 +47,9 @@ fn each_group_has_its_tolerance() {
         ("executions: mainnet", 1.02),
         ("schedule: contention 1, cores 2", 1.001),
         ("scheduled executions: mainnet, cores 2", 1.001),
-        ("instructions: all kinds, bare", 1.04),
+        ("instructions: all kinds, bare", 1.02),
         ("instructions: all kinds, engine", 1.01),
-        ("instructions: all kinds, engine over bare", 1.04),
+        ("instructions: all kinds, engine over bare", 1.02),
     ] {
         assert!(one(name, Some(1.0), Some(most - 1e-4)).passes(), "{name}");
         assert!(!one(name, Some(1.0), Some(most + 1e-4)).passes(), "{name}");
