@@ -135,6 +135,21 @@ pub struct Committed {
     pub at: u64,
     /// By which worker.
     pub by: usize,
+    /// When the watcher was busy with it.
+    pub noting: Noting,
+}
+
+/// When the watcher was busy noting, nanoseconds: what lies between is the execution's own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Noting {
+    /// The committed run was noted: its worker goes on, and publishes its writes.
+    pub ran: u64,
+    /// The run was found valid, or is the head's own: what it read and wrote is about to be noted.
+    pub valid: u64,
+    /// That was noted: the commit begins.
+    pub commit: u64,
+    /// The commit was noted: its worker goes on.
+    pub committed: u64,
 }
 
 /// Everything that was noted about one block.

@@ -1,6 +1,8 @@
 //! Tasks of this repository: `cargo xtask test [PART]`, `cargo xtask header`, `cargo xtask style`.
 
 mod bench;
+mod flame;
+mod gate;
 mod header;
 mod memory;
 mod native;
@@ -18,7 +20,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [PART]             all tests, or one part: rust; models (loom and shuttle on the concurrency
                           protocol, BRAID_SCHEDULES sets how many schedules); c; cpp; go; node
-                          (with reth; skipped where reth cannot be had)
+                          (with reth; skipped where reth cannot be had); gate, as below
   test node --long        the same with lints and every test at its full size
   test go --long          the same with all chains, published tests and soaks in full
   bench [OPTION...]       parallel against sequential execution, over several processes; --help
@@ -26,7 +28,11 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench c                 what the C ABI costs, on the recorded blocks
   bench go                what Go's callbacks cost, on the recorded blocks; geth's own processor
                           against braid, on generated chains
+  bench flame [--side bare|engine] [--blocks PATH]
+                          where the time goes, as a flame graph; needs perf; --help lists the rest
   bench node              what the shadow costs a reth node's block import, on a dev chain
+  gate [--bless]          executions, reads, schedule and instructions against committed figures;
+                          --bless commits new ones, --json prints objects
   soak c BLOCKS           executes that many small blocks through C: memory and threads stay
   memory [PATH...]        peak memory of a replay, parallel against sequential: at most 1.5 times
   style                   the mechanical rules: lengths, no unfinished marks, where unsafe may stand
@@ -45,12 +51,15 @@ fn main() -> ExitCode {
         ["test", "cpp"] => native::cpp::test(root()),
         ["test", "go"] => native::go::test(root(), false),
         ["test", "go", "--long"] => native::go::test(root(), true),
+        ["test", "gate"] => gate::run(root(), &[]),
         ["test", "node"] => node::test(root(), false),
         ["test", "node", "--long"] => node::test(root(), true),
         ["bench", "go"] => native::go::bench(root()),
         ["bench", "node"] => node::bench(root()),
+        ["bench", "flame", args @ ..] => flame::run(root(), args),
         ["bench", "c"] => native::c::bench(root()),
         ["soak", "c", blocks] => native::c::soak(root(), blocks),
+        ["gate", args @ ..] => gate::run(root(), args),
         ["style"] => style::check(),
         ["header"] => header::run(root(), false),
         ["header", "--check"] => header::run(root(), true),
@@ -103,6 +112,7 @@ fn test() -> bool {
         ("cpp", native::cpp::test(root())),
         ("go", native::go::test(root(), false)),
         ("node", node::test(root(), false)),
+        ("gate", gate::run(root(), &[])),
     ];
     for (part, passed) in parts {
         println!("== {part}: {}", if passed { "passed" } else { "FAILED" });

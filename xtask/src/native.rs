@@ -73,7 +73,8 @@ impl Part {
     }
 }
 
-fn is_there(tool: &str) -> bool {
+/// Whether the tool can be run.
+pub(crate) fn is_there(tool: &str) -> bool {
     let mut command = Command::new(tool);
     match tool {
         "go" => command.arg("version"),

@@ -15,11 +15,16 @@ pub(crate) fn build() -> bool {
     super::cargo(&["build", "--release", "-p", "braid-cli"], ("RUSTDOCFLAGS", ""))
 }
 
+/// The binary that [`build`] makes.
+pub(crate) fn program() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    PathBuf::from(target).join("release/braid")
+}
+
 /// Runs the binary of [`build`] with `--json` and these arguments; gives its summary. What it
 /// complains of goes to `complaints`.
 pub(crate) fn summary(args: &[&str], complaints: Stdio) -> Result<Value, String> {
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let braid = PathBuf::from(target).join("release/braid");
+    let braid = program();
     let mut command = Command::new(&braid);
     command.args(["replay", "--json"]).args(args).stderr(complaints);
     let output = command.output().map_err(|error| format!("{}: {error}", braid.display()))?;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     block::Block,
     sync::Mutex,
-    trace::{Committed, Dependence, Location, Part, Read, Run, RunKind, RunOutcome, Trace},
+    trace::{Committed, Dependence, Location, Noting, Part, Read, Run, RunKind, RunOutcome, Trace},
 };
 use alloy_primitives::{Address, U256};
 use std::time::Instant;
@@ -101,6 +101,7 @@ struct Noted {
     gas_used: u64,
     at: u64,
     by: usize,
+    noting: Noting,
 }
 
 /// Notes everything.
@@ -128,7 +129,8 @@ impl<'b> Recorder<'b> {
         let being = Location::new(beneficiary, Part::Existence);
         let mut missing = base.is_some_and(|base| !base.exists);
         for (noted, sender) in self.noted.into_iter().zip(senders) {
-            let Noted { runs, reads, writes, rewarded, gas_used, at, by } = noted.into_inner();
+            let Noted { runs, reads, writes, rewarded, gas_used, at, by, noting } =
+                noted.into_inner();
             trace.runs.extend(runs);
             let predicted = self.predicts.then_some(sender);
             let mut written = written(tables, &reads, &writes);
@@ -142,7 +144,8 @@ impl<'b> Recorder<'b> {
             written.sort_unstable();
             written.dedup();
             let reads = read(tables, &reads, predicted);
-            trace.transactions.push(Committed { gas_used, reads, writes: written, at, by });
+            let writes = written;
+            trace.transactions.push(Committed { gas_used, reads, writes, at, by, noting });
         }
         trace.runs.sort_by_key(|run| (run.start, run.transaction));
         name_writers(&mut trace);
@@ -160,7 +163,9 @@ impl Watch for Recorder<'_> {
     fn ran(&self, worker: usize, transaction: usize, kind: RunKind, start: u64, well: bool) {
         let outcome = if well { RunOutcome::Committed } else { RunOutcome::Discarded };
         let run = Run { transaction, worker, start, end: self.now(), kind, outcome };
-        self.noted[transaction].lock().runs.push(run);
+        let mut noted = self.noted[transaction].lock();
+        noted.runs.push(run);
+        noted.noting.ran = self.now();
     }
 
     fn stale(&self, tables: &Tables, index: usize, read: Option<StaleRead>) {
@@ -183,17 +188,22 @@ impl Watch for Recorder<'_> {
     }
 
     fn committing(&self, index: usize, record: &Record) {
+        let valid = self.now();
         let mut noted = self.noted[index].lock();
         noted.reads = record.reads.clone();
         noted.writes = record.writes.clone();
         noted.rewarded = record.reward.is_some_and(|reward| !reward.is_zero());
         noted.gas_used = record.result.tx_gas_used();
+        noted.noting.valid = valid;
+        noted.noting.commit = self.now();
     }
 
     fn committed(&self, worker: usize, index: usize) {
+        let at = self.now();
         let mut noted = self.noted[index].lock();
-        noted.at = self.now();
+        noted.at = at;
         noted.by = worker;
+        noted.noting.committed = self.now();
     }
 }
 

@@ -192,6 +192,7 @@ fn simulated_times_lie_between_the_bound_and_the_chain() {
             "blocks",
             "txs",
             "rounds",
+            "read_latency_us",
             "bare_ns",
             "parallel_ns",
             "predicted_ns",
@@ -218,7 +219,53 @@ fn simulated_times_lie_between_the_bound_and_the_chain() {
         assert_eq!(bounds[1] == bounds[2], contention == 1.0, "a chain gains nothing: {bounds:?}");
     }
     assert_eq!(braid(&["bench"]).status.code(), Some(2));
+    assert_eq!(braid(&["bench", "--simulate", "2", "--costs"]).status.code(), Some(2));
     assert_eq!(braid(&["bench", "--simulate", "0"]).status.code(), Some(2));
     let output = braid(&["bench", "--simulate", "2", "nowhere.json.zst"]);
     assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn simulated_costs_contain_the_latency_of_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(&mints(0.0), folder.path());
+    let args = ["bench", "--simulate", "2,16", &file, "--json", "--rounds", "2"];
+    let output = braid(&[&args[..], &["--read-latency", "1000"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = lines(&output);
+    assert_eq!(lines[1]["read_latency_us"], 1000);
+    // Each of 30 mints reads at least its sender, with nothing else to make 30 ms of.
+    assert!(lines[0]["bare_ns"].as_u64().unwrap() >= 30_000_000, "{}", lines[0]);
+    let points = lines[0]["simulated"].as_array().unwrap();
+    let ratio = |point: &serde_json::Value| point["ratio_bare"].as_f64().unwrap();
+    assert!(ratio(&points[1]) > 1.5 * ratio(&points[0]), "waiting overlaps: {points:?}");
+}
+
+#[test]
+fn costs_are_told_by_part_of_payments_and_of_each_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(&mints(0.0), folder.path());
+    let output = braid(&["bench", "--costs", &file, "--json", "--rounds", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 3);
+    assert_eq!((&lines[0]["block"], &lines[0]["txs"]), (&serde_json::Value::Null, &2000.into()));
+    assert_eq!((&lines[1]["block"], &lines[1]["txs"]), (&2.into(), &30.into()));
+    assert_eq!(keys(&lines[1]), sorted(["block", "txs", "bare_ns", "costs"]));
+    for row in &lines[..2] {
+        let sides = row["costs"].as_array().unwrap();
+        let threads: Vec<u64> =
+            sides.iter().map(|side| side["threads"].as_u64().unwrap()).collect();
+        assert_eq!(threads, [1, 2]);
+        for side in sides {
+            assert!(side["run_ns"].as_f64().unwrap() > 100.0, "{side}");
+            assert!(side["commit_ns"].as_f64().unwrap() > 0.0, "{side}");
+        }
+        assert!(sides[0]["settle_ns"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(sides[1]["settle_ns"].is_null(), "{row}");
+    }
+    assert_eq!((&lines[2]["summary"], &lines[2]["blocks"]), (&true.into(), &2.into()));
+    let table = braid(&["bench", "--costs", &file, "--rounds", "1"]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert_eq!(table.matches("payments ").count(), 2, "{table}");
 }

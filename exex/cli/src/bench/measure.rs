@@ -7,7 +7,10 @@
 //! that no second core shares. The engine on two threads gives what the prediction is checked
 //! against.
 
-use crate::replay::measure::{incomplete, least, nanos};
+use crate::replay::{
+    latency::Slow,
+    measure::{incomplete, least, nanos},
+};
 use braid_core::{
     Engine, ExecuteError, HostError, Optimisations, Options, Trace,
     engine::{
@@ -20,11 +23,13 @@ use braid_shadow::{
     analysis::{Graph, Rules},
     recorded::RecordedBlock,
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The engines that measure.
 pub struct Bench {
     rounds: usize,
+    /// What each read of the parent state takes at least, on every side.
+    latency: Duration,
     recording: Engine,
     parallel: Engine,
 }
@@ -83,13 +88,14 @@ pub struct Point {
 }
 
 impl Bench {
-    /// Starts the engines.
-    pub fn new(rounds: usize) -> Self {
+    /// Starts the engines, for a parent state whose reads take at least `latency`.
+    pub fn new(rounds: usize, latency: Duration) -> Self {
         // In index order every run is committed at once, so that no wait counts as a commit.
         let optimisations = Optimisations { long_first: false, ..Optimisations::ALL };
         let one = Options { threads: 1, forced: true, optimisations, ..Options::default() };
         let two = Options { threads: 2, ..Options::default() };
-        Self { rounds: rounds.max(1), recording: Engine::new(one), parallel: Engine::new(two) }
+        let (recording, parallel) = (Engine::new(one), Engine::new(two));
+        Self { rounds: rounds.max(1), latency, recording, parallel }
     }
 
     /// Measures one block.
@@ -131,7 +137,8 @@ impl Bench {
 
     /// Every side once.
     fn round(&self, record: &RecordedBlock) -> Result<Round, String> {
-        let (chain, block, source) = (&record.chain, &record.block, record.state.source());
+        let (chain, block) = (&record.chain, &record.block);
+        let source = &Slow::new(record.state.source(), self.latency);
         let failed = |error| reason(record, &error);
         let traced = |engine: &Engine| {
             engine.execute_traced(chain, block, source, &Limits::default()).map_err(failed)

@@ -3,6 +3,7 @@
 use super::measure::{Point, Row};
 use crate::replay::report::{QUIET, line, micros, ratio, rounded};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Figures over all blocks.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct Summary {
     /// Predicted over measured time on two threads, less one: the median of the blocks.
     error: f64,
     points: Vec<Total>,
+    /// What each read of the parent state took at least.
+    pub latency: Duration,
     /// Throughput of two runs at once against one alone, if it was measured.
     pub machine_check: Option<f64>,
 }
@@ -50,6 +53,7 @@ impl Summary {
             wake_ns,
             error: errors.get(errors.len() / 2).copied().unwrap_or_default(),
             points: (0..cores.len()).map(|at| total(rows, at)).collect(),
+            latency: Duration::ZERO,
             machine_check: None,
         }
     }
@@ -81,6 +85,7 @@ impl Summary {
             "blocks": blocks,
             "txs": self.txs,
             "rounds": self.rounds,
+            "read_latency_us": self.latency.as_micros() as u64,
             "bare_ns": self.bare_ns,
             "parallel_ns": self.parallel_ns,
             "predicted_ns": self.predicted_ns,
@@ -181,6 +186,10 @@ fn totals(blocks: usize, summary: &Summary) {
          simulated ones",
         summary.txs, summary.rounds
     ));
+    if !summary.latency.is_zero() {
+        let micros = summary.latency.as_micros();
+        line(format_args!("each read of the parent state takes at least {micros} us"));
+    }
     line(format_args!(
         "{:>6} {:>7} {:>8} {:>12} {:>13} {:>8}",
         "cores", "total", "geomean", "bound total", "of the bound", "runs/tx"
