@@ -25,7 +25,7 @@
  * The version of the ABI that this header describes: the major number in the upper 16 bits. A
  * library fits where its major number is the same and its minor number is not smaller.
  */
-#define BRAID_ABI_VERSION 2
+#define BRAID_ABI_VERSION 3
 
 /**
  * A step: system calls before the transactions.
@@ -212,9 +212,15 @@
 #define BRAID_INVALID_GAS 304
 
 /**
- * The header contradicts the execution. Only with `BRAID_CHECK_HEADER`.
+ * The header contradicts the execution. Only with `BRAID_CHECK_HEADER`, and from `braid_import`.
  */
 #define BRAID_HEADER_MISMATCH 305
+
+/**
+ * The header contradicts the body: transactions, ommers or withdrawals. Only from `braid_import`.
+ * Since ABI 0.3.
+ */
+#define BRAID_BODY_MISMATCH 306
 
 /**
  * 400 to 499, the host failed: the parent state could not be read.
@@ -530,7 +536,7 @@ typedef int32_t (*braid_read_many_fn)(void *user,
 /**
  * How the library reads the parent state. The four single reads are needed, the rest may be NULL.
  * Any of the executor's threads calls them, several at once unless `BRAID_READER_SERIAL` is set,
- * only during `braid_execute`.
+ * only during the call that was given the reader.
  */
 typedef struct braid_reader {
     /**
@@ -816,6 +822,32 @@ typedef struct braid_executor_options {
      */
     uint32_t reserved;
 } braid_executor_options;
+
+/**
+ * What an import gives beside the result.
+ */
+typedef struct braid_import_view {
+    /**
+     * The size of this struct in the library. A field beyond it does not exist.
+     */
+    uint32_t struct_size;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * The hash of the block.
+     */
+    struct braid_hash block_hash;
+    /**
+     * The senders, one per transaction; NULL where there are none.
+     */
+    const struct braid_address *senders;
+    /**
+     * How many senders there are.
+     */
+    uint64_t senders_count;
+} braid_import_view;
 
 /**
  * The net effect of a block on one account.
@@ -1163,6 +1195,41 @@ int32_t braid_executor_new(const struct braid_executor_options *options,
  * `executor` is NULL or an executor that was not freed, and nobody begins to use it any more.
  */
 void braid_executor_free(struct braid_executor *executor);
+
+/**
+ * Imports a block on its parent state: recovers the senders on the executor's threads, compares
+ * the body with the header (transactions root, ommers hash, withdrawals root), executes the block,
+ * and compares the result with the header as `BRAID_CHECK_HEADER` does, whether that is set or
+ * not. Not compared: the state root, and what relates the header to its parent. Since ABI 0.3.
+ *
+ * As for `braid_execute`, the commit stream included, but: `request->block->senders` must be NULL
+ * (else `BRAID_INVALID_ARGUMENT`), a body that the header contradicts is `BRAID_BODY_MISMATCH`,
+ * and `braid_result_import` gives what the import found. The error's message names the header's
+ * field.
+ *
+ * Ownership: `request` is borrowed; the caller frees `*out`. Safe from any thread; calls on one
+ * executor take turns. Blocks until the block is done; calls the reader and `commit` back, on this
+ * and other threads.
+ *
+ * # Safety
+ * As for `braid_execute`.
+ */
+int32_t braid_import(const struct braid_executor *executor,
+                     const struct braid_request *request,
+                     struct braid_result **out,
+                     struct braid_error **error);
+
+/**
+ * What `braid_import` found beside the result; NULL for a result of another function, and for
+ * NULL. Since ABI 0.3.
+ *
+ * Ownership: borrowed, with all that it points to, until the result is freed. Safe from any
+ * thread; never blocks or calls back.
+ *
+ * # Safety
+ * `result` is NULL or a result that was not freed.
+ */
+const struct braid_import_view *braid_result_import(const struct braid_result *result);
 
 /**
  * Makes an empty pre-state.

@@ -439,6 +439,21 @@ struct Calls {
         return thrown.guard(call);
     }
 
+    /// Points here, where the callbacks find their reader.
+    braid_reader raw(bool serial) {
+        braid_reader raw{};
+        raw.struct_size = sizeof raw;
+        raw.flags = serial ? BRAID_READER_SERIAL : 0;
+        raw.user = this;
+        raw.account = account;
+        raw.storage = storage;
+        raw.code = code;
+        raw.block_hash = block_hash;
+        if constexpr (Prefetcher<R>) raw.prefetch = prefetch;
+        if constexpr (BatchReader<R>) raw.read_many = read_many;
+        return raw;
+    }
+
     static std::int32_t prefetch(void *user, const Key *keys, std::uint64_t count) noexcept
         requires Prefetcher<R>
     {
@@ -489,6 +504,28 @@ struct Calls {
     }
 };
 
+/// What a callback threw goes into the error.
+template <class Result>
+Expected<Result> with_thrown(Expected<Result> result, const Thrown &thrown) {
+    if (result || result.error().host_code != THREW) return result;
+    Error error = result.error();
+    error.exception = thrown.exception();
+    return error;
+}
+
+/// Calls with a token that `stop` triggers; with NULL where it never will.
+template <class Result, class Call>
+Expected<Result> cancellable(const std::stop_token &stop, Call call) {
+    if (!stop.stop_possible()) return call(nullptr);
+    braid_cancel *cancel = nullptr;
+    braid_error *error = nullptr;
+    const std::int32_t status = braid_cancel_new(&cancel, &error);
+    if (status != BRAID_OK) return take(status, error);
+    const Handle<braid_cancel, braid_cancel_free> owner(cancel);
+    const std::stop_callback trigger(stop, [cancel] { braid_cancel_trigger(cancel); });
+    return call(cancel);
+}
+
 }  // namespace detail
 
 /// The result of a valid block; everything it gives lives as long as it does.
@@ -496,6 +533,7 @@ class Outcome {
 public:
     explicit Outcome(braid_result *handle) : handle_(handle), view_(braid_result_get(handle)) {}
 
+    const braid_result *get() const { return handle_.get(); }
     const braid_result_view &view() const { return *view_; }
     std::uint64_t gas_used() const { return view_->gas_used; }
     std::uint64_t blob_gas_used() const { return view_->blob_gas_used; }
@@ -528,6 +566,24 @@ private:
     }
     detail::Handle<braid_result, braid_result_free> handle_;
     const braid_result_view *view_;
+};
+
+/// The result of a block that agrees with its header in everything but the state root, which was
+/// not looked at.
+class Imported : public Outcome {
+public:
+    explicit Imported(braid_result *handle)
+        : Outcome(handle), import_(braid_result_import(handle)) {}
+
+    /// The hash of the block.
+    const Hash &block_hash() const { return import_->block_hash; }
+    /// The senders of the transactions, recovered from the signatures.
+    std::span<const Address> senders() const {
+        return {import_->senders, static_cast<std::size_t>(import_->senders_count)};
+    }
+
+private:
+    const braid_import_view *import_;
 };
 
 inline std::span<const Log> logs(const Receipt &of) {
@@ -590,34 +646,55 @@ public:
     /// Executes a block on a state in memory.
     Expected<Outcome> execute(const Chain &chain, const Block &block, const Prestate &state,
                               const ExecuteOptions &options = {}) const {
-        braid_request request = make_request(chain, block, options);
-        request.prestate = state.get();
-        detail::Thrown thrown;
-        return run(request, options, thrown);
+        return call<Outcome>(braid_execute, chain, block, state, options);
     }
 
     /// Executes a block on a state that is read through `reader`.
     template <StateReader R>
     Expected<Outcome> execute(const Chain &chain, const Block &block, R &reader,
                               const ExecuteOptions &options = {}) const {
-        detail::Thrown thrown;
-        detail::Calls<R> calls{reader, thrown};
-        braid_reader raw{};
-        raw.struct_size = sizeof raw;
-        raw.flags = options.serial_reader ? BRAID_READER_SERIAL : 0;
-        raw.user = &calls;
-        raw.account = detail::Calls<R>::account;
-        raw.storage = detail::Calls<R>::storage;
-        raw.code = detail::Calls<R>::code;
-        raw.block_hash = detail::Calls<R>::block_hash;
-        if constexpr (Prefetcher<R>) raw.prefetch = detail::Calls<R>::prefetch;
-        if constexpr (BatchReader<R>) raw.read_many = detail::Calls<R>::read_many;
-        braid_request request = make_request(chain, block, options);
-        request.reader = &raw;
-        return run(request, options, thrown);
+        return call<Outcome>(braid_execute, chain, block, reader, options);
+    }
+
+    /// Imports a block: recovers the senders, which the block must not have, compares the body
+    /// with the header, executes the block, and compares the result with the header, whatever
+    /// `check_header` is. Not looked at: the state root, and the header against its parent.
+    Expected<Imported> import_block(const Chain &chain, const Block &block, const Prestate &state,
+                                    const ExecuteOptions &options = {}) const {
+        return call<Imported>(braid_import, chain, block, state, options);
+    }
+
+    /// As above, on a state that is read through `reader`.
+    template <StateReader R>
+    Expected<Imported> import_block(const Chain &chain, const Block &block, R &reader,
+                                    const ExecuteOptions &options = {}) const {
+        return call<Imported>(braid_import, chain, block, reader, options);
     }
 
 private:
+    /// A function that executes one block.
+    using Function = decltype(&braid_execute);
+
+    template <class Result>
+    Expected<Result> call(Function function, const Chain &chain, const Block &block,
+                          const Prestate &state, const ExecuteOptions &options) const {
+        braid_request request = make_request(chain, block, options);
+        request.prestate = state.get();
+        detail::Thrown thrown;
+        return run<Result>(function, request, options, thrown);
+    }
+
+    template <class Result, StateReader R>
+    Expected<Result> call(Function function, const Chain &chain, const Block &block, R &reader,
+                          const ExecuteOptions &options) const {
+        detail::Thrown thrown;
+        detail::Calls<R> calls{reader, thrown};
+        const braid_reader raw = calls.raw(options.serial_reader);
+        braid_request request = make_request(chain, block, options);
+        request.reader = &raw;
+        return run<Result>(function, request, options, thrown);
+    }
+
     static braid_request make_request(const Chain &chain, const Block &block,
                                       const ExecuteOptions &options) {
         braid_request request{};
@@ -631,36 +708,21 @@ private:
         return request;
     }
 
-    /// What a callback threw goes into the error.
-    Expected<Outcome> run(braid_request &request, const ExecuteOptions &options,
-                          detail::Thrown &thrown) const {
+    template <class Result>
+    Expected<Result> run(Function function, braid_request &request, const ExecuteOptions &options,
+                         detail::Thrown &thrown) const {
         detail::Commits commits{options.commit, thrown};
         if (options.commit) {
             request.commit = detail::Commits::commit;
             request.commit_user = &commits;
         }
-        auto outcome = run_within(request, options);
-        if (outcome || outcome.error().host_code != detail::THREW) return outcome;
-        Error error = outcome.error();
-        error.exception = thrown.exception();
-        return error;
-    }
-
-    Expected<Outcome> run_within(braid_request &request, const ExecuteOptions &options) const {
-        const auto execute = [&] {
-            return detail::make<Outcome, braid_result>([&](auto out, auto error) {
-                return braid_execute(handle_.get(), &request, out, error);
+        auto result = detail::cancellable<Result>(options.stop, [&](const braid_cancel *cancel) {
+            request.cancel = cancel;
+            return detail::make<Result, braid_result>([&](auto out, auto error) {
+                return function(handle_.get(), &request, out, error);
             });
-        };
-        if (!options.stop.stop_possible()) return execute();
-        braid_cancel *cancel = nullptr;
-        braid_error *error = nullptr;
-        const std::int32_t status = braid_cancel_new(&cancel, &error);
-        if (status != BRAID_OK) return detail::take(status, error);
-        const detail::Handle<braid_cancel, braid_cancel_free> owner(cancel);
-        const std::stop_callback trigger(options.stop, [cancel] { braid_cancel_trigger(cancel); });
-        request.cancel = cancel;
-        return execute();
+        });
+        return detail::with_thrown(std::move(result), thrown);
     }
 
     detail::Handle<braid_executor, braid_executor_free> handle_;

@@ -34,6 +34,7 @@ const (
 	StatusUnknownChain     Status = 205
 	StatusUnknownFork      Status = 207
 	StatusHeaderMismatch   Status = 305
+	StatusBodyMismatch     Status = 306
 	StatusStateUnreadable  Status = 401
 	StatusCancelled        Status = 402
 	StatusTimedOut         Status = 403

@@ -58,20 +58,33 @@ func (e *Executor) Close() { e.handle.close() }
 // Errors: [BlockInvalidError], or [Error] of any other kind. Where the context ends it, the error
 // wraps the context's cause.
 func (e *Executor) Execute(ctx context.Context, request *Request) (*Result, error) {
+	var result *Result
+	err := e.call(ctx, C.BRAID_GO_EXECUTE, request, func(from *C.braid_result) (err error) {
+		result, err = decode(C.braid_result_get(from))
+		return err
+	})
+	return result, err
+}
+
+// call runs one of the functions that execute one block, and gives its result to take, which copies
+// what it needs.
+func (e *Executor) call(
+	ctx context.Context, function C.uint32_t, request *Request, take func(*C.braid_result) error,
+) error {
 	executor, err := e.handle.acquire()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer e.handle.release()
 	if err := check(request); err != nil {
-		return nil, err
+		return err
 	}
 	if ctx.Err() != nil {
-		return nil, cancelled(ctx, "before the execution began")
+		return cancelled(ctx, "before the execution began")
 	}
 	chain, err := request.Chain.handle.acquire()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer request.Chain.handle.release()
 	var pinner runtime.Pinner
@@ -81,14 +94,19 @@ func (e *Executor) Execute(ctx context.Context, request *Request) (*Result, erro
 	if request.Prestate != nil {
 		prestate, err := request.Prestate.handle.acquire()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer request.Prestate.handle.release()
 		request.Prestate.mu.RLock()
 		defer request.Prestate.mu.RUnlock()
 		with.prestate = (*C.braid_prestate)(prestate)
 	}
-	return run(ctx, (*C.braid_executor)(executor), request, with)
+	result, err := run(ctx, function, (*C.braid_executor)(executor), request, with)
+	if err != nil {
+		return err
+	}
+	defer C.braid_result_free(result)
+	return take(result)
 }
 
 func check(request *Request) error {
@@ -110,8 +128,9 @@ func cancelled(ctx context.Context, message string) error {
 
 // run executes with a token that the context triggers and a handle for the callbacks.
 func run(
-	ctx context.Context, executor *C.braid_executor, request *Request, with *C.braid_request,
-) (*Result, error) {
+	ctx context.Context, function C.uint32_t, executor *C.braid_executor, request *Request,
+	with *C.braid_request,
+) (*C.braid_result, error) {
 	release, err := watch(ctx, with)
 	if err != nil {
 		return nil, err
@@ -130,12 +149,11 @@ func run(
 	}
 	var result *C.braid_result
 	var details *C.braid_error
-	status := C.braid_go_execute(executor, with, user, flags, &result, &details)
+	status := C.braid_go_execute(function, executor, with, user, flags, &result, &details)
 	if status != C.BRAID_OK {
 		return nil, explain(ctx, c, status, details)
 	}
-	defer C.braid_result_free(result)
-	return decode(C.braid_result_get(result))
+	return result, nil
 }
 
 // explain adds the host's own error to a failure of the host.

@@ -22,19 +22,29 @@ static int32_t block_hash(void *user, uint64_t number, braid_hash *to) {
     return braidGoBlockHash((uintptr_t)user, number, to);
 }
 
-int32_t braid_go_execute(const braid_executor *executor, const braid_request *request,
-                         uintptr_t user, uint32_t reader_flags, braid_result **out,
-                         braid_error **error) {
-    braid_request with = *request;
+static braid_reader reader_of(uintptr_t user, uint32_t flags) {
     braid_reader reader = {
         .struct_size = sizeof reader,
-        .flags = reader_flags,
+        .flags = flags,
         .user = (void *)user,
         .account = account,
         .storage = storage,
         .code = code,
         .block_hash = block_hash,
     };
+    return reader;
+}
+
+int32_t braid_go_execute(uint32_t function, const braid_executor *executor,
+                         const braid_request *request, uintptr_t user, uint32_t reader_flags,
+                         braid_result **out, braid_error **error) {
+    braid_request with = *request;
+    braid_reader reader = reader_of(user, reader_flags);
     if (user != 0) with.reader = &reader;
-    return braid_execute(executor, &with, out, error);
+    switch (function) {
+    case BRAID_GO_IMPORT:
+        return braid_import(executor, &with, out, error);
+    default:
+        return braid_execute(executor, &with, out, error);
+    }
 }

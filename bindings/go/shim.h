@@ -4,9 +4,15 @@
 
 #include <braid.h>
 
-/* braid_execute; where `user` is not 0 with a reader whose callbacks are Go's. */
-int32_t braid_go_execute(const braid_executor *executor, const braid_request *request,
-                         uintptr_t user, uint32_t reader_flags, braid_result **out,
-                         braid_error **error);
+/* The functions that execute one block. */
+enum {
+    BRAID_GO_EXECUTE,
+    BRAID_GO_IMPORT,
+};
+
+/* One of them; where `user` is not 0 with a reader whose callbacks are Go's. */
+int32_t braid_go_execute(uint32_t function, const braid_executor *executor,
+                         const braid_request *request, uintptr_t user, uint32_t reader_flags,
+                         braid_result **out, braid_error **error);
 
 #endif

@@ -13,6 +13,9 @@ func NewExecutor(Options) (*Executor, error) { return nil, ErrUnavailable }
 // Execute answers [ErrUnavailable].
 func (*Executor) Execute(context.Context, *Request) (*Result, error) { return nil, ErrUnavailable }
 
+// Import answers [ErrUnavailable].
+func (*Executor) Import(context.Context, *Request) (*Imported, error) { return nil, ErrUnavailable }
+
 // Close does nothing.
 func (*Executor) Close() {}
 

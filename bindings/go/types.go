@@ -39,7 +39,8 @@ type Slot struct {
 }
 
 // Reader reads the parent state of a block. Its methods are called by the executor's threads, at
-// the same time unless [Request.Serial] is set, and only while [Executor.Execute] runs. They may
+// the same time unless [Request.Serial] is set, and only while the call runs that was
+// given the reader. They may
 // block. They must not execute a block: that is answered by an error.
 //
 // An error or a panic of a method is a failed read. It comes back from Execute, wrapped, if the
@@ -213,4 +214,15 @@ type Result struct {
 	AccessListRLP []byte
 	// Statistics tell what the executor did.
 	Statistics Statistics
+}
+
+// Imported is a block that agrees with its header in everything but the state root, which was not
+// looked at. It holds copies and needs no Close.
+type Imported struct {
+	// Result is what the block yields.
+	Result *Result
+	// BlockHash is the hash of the block.
+	BlockHash Hash
+	// Senders are those of the transactions, recovered from the signatures.
+	Senders []Address
 }

@@ -5,8 +5,8 @@
 use crate::{reader::HostCode, status::*};
 use alloy_evm::block::BlockValidationError as Verdict;
 use braid_core::{
-    ExecuteError, HostError, InvalidBlock, SourceError, block::BlockError, chain::ChainError,
-    outcome::HeaderMismatch,
+    ExecuteError, HostError, ImportError, InvalidBlock, SourceError, block::BlockError,
+    chain::ChainError, outcome::HeaderMismatch,
 };
 use std::{
     ffi::{CString, c_char},
@@ -150,6 +150,17 @@ impl From<ExecuteError> for Failure {
         match error {
             ExecuteError::Invalid(error) => error.into(),
             ExecuteError::Host(error) => error.into(),
+        }
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Block(error) => error.into(),
+            ImportError::Body(mismatch) => Self::new(BRAID_BODY_MISMATCH, mismatch.to_string()),
+            ImportError::Execute(error) => error.into(),
+            ImportError::Header(mismatch) => mismatch.into(),
         }
     }
 }

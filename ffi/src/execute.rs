@@ -8,6 +8,7 @@ use crate::{
     entry::{self, SizedStruct},
     error::{BraidError, Failure},
     executor::{BraidExecutor, Parts},
+    import::Import,
     prestate::BraidPrestate,
     reader::{BraidReader, HostState},
     result::{BraidResult, Roots, Times},
@@ -84,6 +85,30 @@ pub unsafe extern "C" fn braid_execute(
     out: *mut *mut BraidResult,
     error: *mut *mut BraidError,
 ) -> i32 {
+    // SAFETY: the contract of this function.
+    unsafe { call(Task::Execute, executor, request, out, error) }
+}
+
+/// Which of the functions that execute one block was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// `braid_execute`.
+    Execute,
+    /// `braid_import`.
+    Import,
+}
+
+/// The body of every function that executes one block.
+///
+/// # Safety
+/// As for `braid_execute`.
+pub(crate) unsafe fn call(
+    task: Task,
+    executor: *const BraidExecutor,
+    request: *const BraidRequest,
+    out: *mut *mut BraidResult,
+    error: *mut *mut BraidError,
+) -> i32 {
     let body = || {
         let start = Instant::now();
         entry::refuse_in_callback()?;
@@ -95,7 +120,7 @@ pub unsafe extern "C" fn braid_execute(
         // A callback may free the handle.
         let parts = Arc::clone(&executor.0);
         // SAFETY: the contract of this function.
-        let result = unsafe { execute(&parts, &request, start) }?;
+        let result = unsafe { execute(task, &parts, &request, start) }?;
         // SAFETY: the contract of this function.
         unsafe { entry::give(out, "out", result) }
     };
@@ -106,13 +131,12 @@ pub unsafe extern "C" fn braid_execute(
 /// # Safety
 /// As for `braid_execute`.
 unsafe fn execute(
+    task: Task,
     parts: &Parts,
     request: &BraidRequest,
     start: Instant,
 ) -> Result<BraidResult, Failure> {
-    if request.flags & !KNOWN_FLAGS != 0 {
-        return Err(Failure::argument("`request.flags` has a flag that is not known"));
-    }
+    check_flags(request.flags)?;
     // SAFETY: the contract of this function.
     let (chain, block, cancel) = unsafe {
         (
@@ -122,38 +146,75 @@ unsafe fn execute(
         )
     };
     // SAFETY: the contract of this function; the callbacks are called only below.
-    let mut source = unsafe { Source::of(request, parts) }?;
-    let timeout = (request.timeout_ns > 0).then(|| Duration::from_nanos(request.timeout_ns));
-    let limits = Limits {
-        cancel: cancel.map(|cancel| cancel.0.clone()),
-        // A moment beyond what the clock can tell never comes.
-        deadline: timeout.and_then(|timeout| start.checked_add(timeout)),
-    };
+    let mut source = unsafe { Source::of(request.reader, request.prestate, parts) }?;
+    let limits = limits(cancel, request.timeout_ns, start);
+    let engine = &parts.engine;
     // SAFETY: the contract of this function.
-    let block = unsafe { block.decode(&chain) }?;
+    let block = unsafe {
+        match task {
+            Task::Import => block.verify(engine, &chain)?,
+            Task::Execute => block.decode(&chain)?,
+        }
+    };
     let decoded = Instant::now();
     if let Source::Host(host) = &mut source {
         host.prepare(&block)?;
     }
-    let (engine, state) = (&parts.engine, source.get());
+    let state = source.get();
     let job = Job { engine, chain: &chain, block: &block, source: state, limits: &limits };
     // SAFETY: the contract of this function; the callback is called only in there.
     let stream = request.commit.map(|call| unsafe { CommitStream::new(call, request.commit_user) });
     let outcome = job.run(stream)?;
     let executed = Instant::now();
-    let roots = Roots::of(&outcome.receipts);
-    if request.flags & BRAID_CHECK_HEADER != 0 {
-        let byzantium = chain.rules(&block.header).has_status_receipts(&block.header);
-        outcome.check_header_with(&block, byzantium.then(|| roots.totals()))?;
-    }
+    let check = task == Task::Import || request.flags & BRAID_CHECK_HEADER != 0;
     let times = Times { start, decoded, executed, reads: source.counts() };
     let receipts_rlp = request.flags & BRAID_WANT_RECEIPTS_RLP != 0;
+    let mut result = finish(outcome, &chain, &block, check, receipts_rlp, &times)?;
+    if task == Task::Import {
+        result.import = Some(Import::new(&block));
+    }
+    Ok(result)
+}
+
+/// Refuses flags of a later version.
+pub(crate) fn check_flags(flags: u32) -> Result<(), Failure> {
+    if flags & !KNOWN_FLAGS != 0 {
+        return Err(Failure::argument("`request.flags` has a flag that is not known"));
+    }
+    Ok(())
+}
+
+/// When an execution that began at `start` is abandoned.
+pub(crate) fn limits(cancel: Option<&BraidCancel>, timeout_ns: u64, start: Instant) -> Limits {
+    let timeout = (timeout_ns > 0).then(|| Duration::from_nanos(timeout_ns));
+    Limits {
+        cancel: cancel.map(|cancel| cancel.0.clone()),
+        // A moment beyond what the clock can tell never comes.
+        deadline: timeout.and_then(|timeout| start.checked_add(timeout)),
+    }
+}
+
+/// Computes the roots, compares them with the header where that was asked for, and lays the
+/// outcome out.
+pub(crate) fn finish(
+    outcome: Outcome,
+    chain: &Chain,
+    block: &Block,
+    check_header: bool,
+    receipts_rlp: bool,
+    times: &Times,
+) -> Result<BraidResult, Failure> {
     let rules = chain.rules(&block.header);
-    Ok(BraidResult::new(outcome, roots, &rules, &block.header, receipts_rlp, &times))
+    let roots = Roots::of(&outcome.receipts);
+    if check_header {
+        let byzantium = rules.has_status_receipts(&block.header);
+        outcome.check_header_with(block, byzantium.then(|| roots.totals()))?;
+    }
+    Ok(BraidResult::new(outcome, roots, &rules, &block.header, receipts_rlp, times))
 }
 
 /// The parent state that a request names.
-enum Source<'a> {
+pub(crate) enum Source<'a> {
     Memory(&'a BraidPrestate),
     Host(HostState<'a>),
 }
@@ -161,14 +222,18 @@ enum Source<'a> {
 impl<'a> Source<'a> {
     /// # Safety
     /// As for `braid_execute`; while the result lives, the reader's callbacks may be called.
-    unsafe fn of(request: &BraidRequest, parts: &'a Parts) -> Result<Self, Failure> {
+    pub(crate) unsafe fn of(
+        reader: *const BraidReader,
+        prestate: *const BraidPrestate,
+        parts: &'a Parts,
+    ) -> Result<Self, Failure> {
         // SAFETY: the contract of this function.
-        let prestate = unsafe { entry::optional(request.prestate, "request.prestate") }?;
-        match (prestate, request.reader.is_null()) {
+        let prestate = unsafe { entry::optional(prestate, "request.prestate") }?;
+        match (prestate, reader.is_null()) {
             (Some(prestate), true) => Ok(Self::Memory(prestate)),
             // SAFETY: the contract of this function.
             (None, false) => Ok(Self::Host(unsafe {
-                HostState::new(entry::sized(request.reader, "request.reader")?, &parts.codes)
+                HostState::new(entry::sized(reader, "request.reader")?, &parts.codes)
             }?)),
             (None, true) => Err(Failure::null("request.reader` and `request.prestate")),
             (Some(_), false) => {
@@ -178,7 +243,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn get(&self) -> &dyn StateSource {
+    pub(crate) fn get(&self) -> &dyn StateSource {
         match self {
             Self::Memory(prestate) => &prestate.0,
             Self::Host(host) => host,
@@ -186,7 +251,7 @@ impl<'a> Source<'a> {
     }
 
     /// Single reads, and reads that a batch answered.
-    fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         match self {
             Self::Memory(_) => (0, 0),
             Self::Host(host) => host.counts(),

@@ -2,7 +2,7 @@
 //!
 //! Role: ownership, panic boundary, conversion; every decision is the core's. Actors: a host, which
 //! owns every handle and frees it with the function of the same name, and its reader, which the
-//! engine's threads call back during `braid_execute`.
+//! engine's threads call back during an execution.
 //!
 //! Invariants: no panic and no output leave the library; a pointer is checked before it is
 //! used; a handle passed as `const` may be used by several threads at once; what is borrowed from
@@ -18,6 +18,7 @@ mod error;
 mod execute;
 mod executor;
 mod hints;
+mod import;
 mod prestate;
 mod reader;
 mod result;
@@ -38,6 +39,7 @@ pub use hints::{
     BRAID_KEY_ACCOUNT, BRAID_KEY_SLOT, BRAID_UNANSWERED, BraidAnswer, BraidKey, BraidPrefetchFn,
     BraidReadManyFn,
 };
+pub use import::{BraidImportView, braid_import, braid_result_import};
 pub use prestate::*;
 pub use reader::*;
 pub use result::*;
@@ -48,7 +50,7 @@ use std::ffi::c_char;
 
 /// The version of the ABI that this header describes: the major number in the upper 16 bits. A
 /// library fits where its major number is the same and its minor number is not smaller.
-pub const BRAID_ABI_VERSION: u32 = 2;
+pub const BRAID_ABI_VERSION: u32 = 3;
 
 /// The version of the ABI that the library has; compare it with `BRAID_ABI_VERSION` at start.
 ///

@@ -76,7 +76,7 @@ pub type BraidBlockHashFn =
 
 /// How the library reads the parent state. The four single reads are needed, the rest may be NULL.
 /// Any of the executor's threads calls them, several at once unless `BRAID_READER_SERIAL` is set,
-/// only during `braid_execute`.
+/// only during the call that was given the reader.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct BraidReader {

@@ -8,6 +8,7 @@
 
 use crate::{
     entry,
+    import::Import,
     types::{BraidAccount, BraidAddress, BraidBloom, BraidBytes, BraidHash, BraidSlot, first},
 };
 use alloy_consensus::{Header, ReceiptWithBloom, TxReceipt, proofs::calculate_receipt_root};
@@ -37,6 +38,8 @@ pub const BRAID_ACCOUNT_WIPED: u32 = 4;
 #[derive(Debug)]
 pub struct BraidResult {
     view: BraidResultView,
+    /// What `braid_import` adds.
+    pub(crate) import: Option<Import>,
     _owned: Owned,
 }
 
@@ -281,7 +284,8 @@ impl BraidResult {
             _statistics: Box::new(statistics(&outcome.statistics, times, roots.ns)),
             _outcome: outcome,
         };
-        Self { view: view(&owned, flags, roots.receipts_root, roots.bloom), _owned: owned }
+        let view = view(&owned, flags, roots.receipts_root, roots.bloom);
+        Self { view, import: None, _owned: owned }
     }
 }
 

@@ -44,8 +44,11 @@ pub const BRAID_INVALID_SIGNATURE: i32 = 302;
 pub const BRAID_INVALID_SYSTEM_CALL: i32 = 303;
 /// More gas than the block has.
 pub const BRAID_INVALID_GAS: i32 = 304;
-/// The header contradicts the execution. Only with `BRAID_CHECK_HEADER`.
+/// The header contradicts the execution. Only with `BRAID_CHECK_HEADER`, and from `braid_import`.
 pub const BRAID_HEADER_MISMATCH: i32 = 305;
+/// The header contradicts the body: transactions, ommers or withdrawals. Only from `braid_import`.
+/// Since ABI 0.3.
+pub const BRAID_BODY_MISMATCH: i32 = 306;
 
 /// 400 to 499, the host failed: the parent state could not be read.
 pub const BRAID_STATE_UNREADABLE: i32 = 401;
@@ -86,6 +89,7 @@ pub extern "C" fn braid_status_name(status: i32) -> *const c_char {
         BRAID_INVALID_SYSTEM_CALL => c"INVALID_SYSTEM_CALL",
         BRAID_INVALID_GAS => c"INVALID_GAS",
         BRAID_HEADER_MISMATCH => c"HEADER_MISMATCH",
+        BRAID_BODY_MISMATCH => c"BODY_MISMATCH",
         BRAID_STATE_UNREADABLE => c"STATE_UNREADABLE",
         BRAID_CANCELLED => c"CANCELLED",
         BRAID_TIMED_OUT => c"TIMED_OUT",

@@ -1,8 +1,10 @@
 /* Every dumped block through the ABI: in memory, through callbacks and batches, as one RLP and in
-   parts, with and without the commit stream, at 1, 2, 4 and 8 threads. Each result must be the
-   header's, and its changes those of sequential execution. The arguments are dumped blocks. */
+   parts, with and without the commit stream, executed and imported, at 1, 2, 4 and 8 threads. Each
+   result must be the header's, and its changes those of sequential execution. The arguments are
+   dumped blocks. */
 
 #include "blocks_commits.h"
+#include "blocks_import.h"
 #include "check.h"
 #include "dump.h"
 
@@ -63,6 +65,8 @@ static void execute_both(const braid_executor *executor, const char *name, const
     reader.prefetch = dump_prefetch;
     reader.read_many = dump_read_many;
     execute(executor, chain, name, dump, &parts, &reader, NULL, 1);
+    import_block(executor, chain, name, dump, &reader, NULL);
+    import_block(executor, chain, name, dump, NULL, state);
     braid_prestate_free(state);
     braid_chain_free(chain);
 }

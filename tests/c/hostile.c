@@ -108,6 +108,10 @@ static const struct {
     {"commit tricks", test_commit_tricks},
     {"commits of invalid blocks", test_commits_of_invalid_blocks},
     {"batches", test_batches},
+    {"import, arguments", test_import_arguments},
+    {"import, other bodies", test_import_of_other_bodies},
+    {"import, flipped bytes", test_import_of_flipped_bytes},
+    {"import, failures", test_import_failures},
 };
 
 int main(int count, char **arguments) {

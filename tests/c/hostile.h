@@ -47,6 +47,12 @@ void test_concurrent_calls(const host *host);
 void test_many_executors(const host *host);
 void test_stalled_and_cancelled(const host *host);
 
+/* hostile_import.c */
+void test_import_arguments(const host *host);
+void test_import_of_other_bodies(const host *host);
+void test_import_of_flipped_bytes(const host *host);
+void test_import_failures(const host *host);
+
 /* hostile_commit.c */
 void test_refused_commits(const host *host);
 void test_commit_tricks(const host *host);

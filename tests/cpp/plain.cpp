@@ -20,6 +20,9 @@ int main(int count, char **names) {
         *chain, whole(*of), reader, {.commit = [](const braid::Commit &) { return -7; }});
     CHECK(!refused && refused.error().status == BRAID_COMMIT_REFUSED);
     CHECK(refused.error().host_code == -7);
+    const auto imported = executor->import_block(*chain, whole(*of), reader);
+    CHECK(imported.has_value() && imported->senders().size() == of->transactions_count);
+    check(*of, *imported);
     reader.fail_at = 1;
     const auto failed = executor->execute(*chain, whole(*of), reader);
     CHECK(!failed && failed.error().host_code == -42);

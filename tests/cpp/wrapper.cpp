@@ -2,20 +2,11 @@
 // call from many threads. The first argument is a small block, all are dumped blocks.
 
 #include "common.hpp"
+#include "imports.hpp"
 
-#include <stdexcept>
 #include <thread>
 
 namespace {
-
-constexpr auto NEVER = [] { return false; };
-
-braid::Chain chain_of(const dump &of) {
-    const braid::Bytes text = braid::bytes(of.chain);
-    const std::string rules(text.begin(), text.end());
-    if (rules.starts_with('{')) return braid::Chain::from_config(rules).value();
-    return braid::Chain::by_name(rules).value();
-}
 
 void blocks(const std::vector<Dump> &dumps) {
     for (const std::uint32_t threads : {1u, 2u, 4u, 8u}) {
@@ -31,6 +22,7 @@ void blocks(const std::vector<Dump> &dumps) {
             CHECK(!outcome->receipts_rlp().empty());
             options.serial_reader = true;
             check(*of, executor->execute(chain, whole(*of), reader, options).value());
+            import_one(*executor, chain, *of);
         }
     }
 }
@@ -235,6 +227,7 @@ int main(int count, char **names) {
         limits(executor, chain, small);
         batches(executor, chain, small);
         commits(executor, chain, small);
+        imports(executor, chain, small);
         invalid(executor, chain, small);
         pool(executor, chain, small);
     }
