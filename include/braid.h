@@ -74,6 +74,66 @@
 #define BRAID_UNANSWERED 2
 
 /**
+ * A part of an account's entry: the entry as such, the account was loaded.
+ */
+#define BRAID_ACCESS_ACCOUNT 0
+
+/**
+ * A part of an account's entry: the value of a slot after a transaction.
+ */
+#define BRAID_ACCESS_STORAGE 1
+
+/**
+ * A part of an account's entry: a slot that was read and not changed.
+ */
+#define BRAID_ACCESS_STORAGE_READ 2
+
+/**
+ * A part of an account's entry: the balance after a transaction.
+ */
+#define BRAID_ACCESS_BALANCE 3
+
+/**
+ * A part of an account's entry: the nonce after a transaction.
+ */
+#define BRAID_ACCESS_NONCE 4
+
+/**
+ * A part of an account's entry: the code after a transaction.
+ */
+#define BRAID_ACCESS_CODE 5
+
+/**
+ * No part: both lists say the same, but in another order or grouping.
+ */
+#define BRAID_ACCESS_ORDER 6
+
+/**
+ * What a list says somewhere: nothing.
+ */
+#define BRAID_VALUE_NOTHING 0
+
+/**
+ * What a list says somewhere: that it was accessed, no more.
+ */
+#define BRAID_VALUE_ACCESSED 1
+
+/**
+ * What a list says somewhere: a slot's value, or a balance in wei.
+ */
+#define BRAID_VALUE_WORD 2
+
+/**
+ * What a list says somewhere: a nonce.
+ */
+#define BRAID_VALUE_NONCE 3
+
+/**
+ * What a list says somewhere: a code.
+ */
+#define BRAID_VALUE_CODE 4
+
+/**
  * A callback's answer: the value was written.
  */
 #define BRAID_FOUND 0
@@ -96,7 +156,8 @@
 #define BRAID_HAS_REQUESTS 1
 
 /**
- * The block's fork has a block access list (EIP-7928), and `access_list_rlp` is it.
+ * `access_list_rlp` is the block access list (EIP-7928): on a fork that has one, and where it was
+ * asked for.
  */
 #define BRAID_HAS_ACCESS_LIST 2
 
@@ -850,6 +911,82 @@ typedef struct braid_import_view {
 } braid_import_view;
 
 /**
+ * What a list says somewhere.
+ */
+typedef struct braid_access_value {
+    /**
+     * `BRAID_VALUE_`.
+     */
+    uint32_t kind;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * The word or the nonce; else zero.
+     */
+    struct braid_u256 number;
+    /**
+     * The code; NULL where there is none, or an empty one.
+     */
+    struct braid_bytes code;
+} braid_access_value;
+
+/**
+ * How a claimed access list relates to the one that the execution produced.
+ */
+typedef struct braid_access_list_check {
+    /**
+     * The size of this struct in the library. A field beyond it does not exist.
+     */
+    uint32_t struct_size;
+    /**
+     * `BRAID_ACCESS_`: the part of the account's entry where the first difference is.
+     */
+    uint32_t part;
+    /**
+     * How many entries differ, are missing or are superfluous. 0: the lists are equal, and the
+     * fields about the first difference say nothing.
+     */
+    uint64_t mismatches;
+    /**
+     * The block access index of the first difference, by address, then part, then index: 0 for the
+     * system calls before the transactions, `i + 1` for the transaction with index `i`, one more
+     * than the last of them for the block's end; -1 for what a list says of the block as a whole:
+     * accounts, reads, order.
+     */
+    int64_t index;
+    /**
+     * The account.
+     */
+    struct braid_address address;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * The slot, where the part is one; else zero.
+     */
+    struct braid_u256 slot;
+    /**
+     * What the claimed list says there.
+     */
+    struct braid_access_value claimed;
+    /**
+     * What the execution gave there.
+     */
+    struct braid_access_value produced;
+    /**
+     * The first difference in words: UTF-8, NUL-terminated, never NULL, empty without one.
+     */
+    const char *message;
+    /**
+     * The message's length without the terminating NUL.
+     */
+    uint64_t message_len;
+} braid_access_list_check;
+
+/**
  * The net effect of a block on one account.
  */
 typedef struct braid_account_change {
@@ -1230,6 +1367,59 @@ int32_t braid_import(const struct braid_executor *executor,
  * `result` is NULL or a result that was not freed.
  */
 const struct braid_import_view *braid_result_import(const struct braid_result *result);
+
+/**
+ * Executes a block, and produces its access list whatever its fork: `BRAID_HAS_ACCESS_LIST` is set
+ * in the result, and `access_list_rlp` is the list. On a fork with access lists `braid_execute`
+ * produces it too. Costs some time and memory more than that. Since ABI 0.3.
+ *
+ * As for `braid_execute`, but `request->commit` must be NULL (else `BRAID_INVALID_ARGUMENT`).
+ *
+ * Ownership: `request` is borrowed; the caller frees `*out`. Safe from any thread; calls on one
+ * executor take turns. Blocks until the block is done; calls the reader back, on this and other
+ * threads.
+ *
+ * # Safety
+ * As for `braid_execute`.
+ */
+int32_t braid_produce_access_list(const struct braid_executor *executor,
+                                  const struct braid_request *request,
+                                  struct braid_result **out,
+                                  struct braid_error **error);
+
+/**
+ * As `braid_produce_access_list`, helped by `request->block->access_list_rlp`, which is claimed to
+ * be the block's list and must be given (else `BRAID_NULL_ARGUMENT`), and compares the claim with
+ * what the execution produced: `braid_result_access_list_check`. Since ABI 0.3.
+ *
+ * With a right list each transaction runs once, without waiting for the ones before it. A wrong
+ * one costs time, and changes neither the result nor the status: where the header commits to the
+ * list, it is for the host to say that a mismatch makes the block invalid. What cannot be decoded
+ * is `BRAID_BAD_ACCESS_LIST`.
+ *
+ * Ownership: `request` is borrowed; the caller frees `*out`. Safe from any thread; calls on one
+ * executor take turns. Blocks until the block is done; calls the reader back, on this and other
+ * threads.
+ *
+ * # Safety
+ * As for `braid_execute`.
+ */
+int32_t braid_execute_with_access_list(const struct braid_executor *executor,
+                                       const struct braid_request *request,
+                                       struct braid_result **out,
+                                       struct braid_error **error);
+
+/**
+ * How the claimed access list relates to the produced one; NULL unless the result came from
+ * `braid_execute_with_access_list`, and for NULL. Since ABI 0.3.
+ *
+ * Ownership: borrowed, with all that it points to, until the result is freed. Safe from any
+ * thread; never blocks or calls back.
+ *
+ * # Safety
+ * `result` is NULL or a result that was not freed.
+ */
+const struct braid_access_list_check *braid_result_access_list_check(const struct braid_result *result);
 
 /**
  * Makes an empty pre-state.

@@ -47,6 +47,8 @@ using Key = braid_key;
 using Answer = braid_answer;
 using Commit = braid_commit;
 using CommittedAccount = braid_committed_account;
+using AccessListCheck = braid_access_list_check;
+using AccessValue = braid_access_value;
 using Bytes = std::span<const std::uint8_t>;
 
 static_assert(sizeof(Address) == 20 && sizeof(Hash) == 32 && sizeof(U256) == 32);
@@ -586,6 +588,25 @@ private:
     const braid_import_view *import_;
 };
 
+/// The result of a block that was executed with a claimed access list.
+class Listed : public Outcome {
+public:
+    explicit Listed(braid_result *handle)
+        : Outcome(handle), check_(braid_result_access_list_check(handle)) {}
+
+    /// Whether the claimed list is the one that the execution produced.
+    bool matches() const { return check_->mismatches == 0; }
+    /// How many entries differ, and the first of them.
+    const AccessListCheck &check() const { return *check_; }
+    /// The first difference in words; empty without one.
+    std::string_view message() const {
+        return {check_->message, static_cast<std::size_t>(check_->message_len)};
+    }
+
+private:
+    const AccessListCheck *check_;
+};
+
 inline std::span<const Log> logs(const Receipt &of) {
     return {of.logs, static_cast<std::size_t>(of.logs_count)};
 }
@@ -669,6 +690,37 @@ public:
     Expected<Imported> import_block(const Chain &chain, const Block &block, R &reader,
                                     const ExecuteOptions &options = {}) const {
         return call<Imported>(braid_import, chain, block, reader, options);
+    }
+
+    /// Executes a block, and produces its access list (EIP-7928) whatever its fork. Without
+    /// commit stream.
+    Expected<Outcome> produce_access_list(const Chain &chain, const Block &block,
+                                          const Prestate &state,
+                                          const ExecuteOptions &options = {}) const {
+        return call<Outcome>(braid_produce_access_list, chain, block, state, options);
+    }
+
+    /// As above, on a state that is read through `reader`.
+    template <StateReader R>
+    Expected<Outcome> produce_access_list(const Chain &chain, const Block &block, R &reader,
+                                          const ExecuteOptions &options = {}) const {
+        return call<Outcome>(braid_produce_access_list, chain, block, reader, options);
+    }
+
+    /// As produce_access_list, helped by what is claimed to be the block's list, which the block
+    /// must have, and compares the two. A wrong list costs time and changes no result; it is for
+    /// the host to say whether a mismatch makes the block invalid.
+    Expected<Listed> execute_with_access_list(const Chain &chain, const Block &block,
+                                              const Prestate &state,
+                                              const ExecuteOptions &options = {}) const {
+        return call<Listed>(braid_execute_with_access_list, chain, block, state, options);
+    }
+
+    /// As above, on a state that is read through `reader`.
+    template <StateReader R>
+    Expected<Listed> execute_with_access_list(const Chain &chain, const Block &block, R &reader,
+                                              const ExecuteOptions &options = {}) const {
+        return call<Listed>(braid_execute_with_access_list, chain, block, reader, options);
     }
 
 private:

@@ -44,6 +44,10 @@ int32_t braid_go_execute(uint32_t function, const braid_executor *executor,
     switch (function) {
     case BRAID_GO_IMPORT:
         return braid_import(executor, &with, out, error);
+    case BRAID_GO_PRODUCE_ACCESS_LIST:
+        return braid_produce_access_list(executor, &with, out, error);
+    case BRAID_GO_WITH_ACCESS_LIST:
+        return braid_execute_with_access_list(executor, &with, out, error);
     default:
         return braid_execute(executor, &with, out, error);
     }

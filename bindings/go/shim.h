@@ -8,6 +8,8 @@
 enum {
     BRAID_GO_EXECUTE,
     BRAID_GO_IMPORT,
+    BRAID_GO_PRODUCE_ACCESS_LIST,
+    BRAID_GO_WITH_ACCESS_LIST,
 };
 
 /* One of them; where `user` is not 0 with a reader whose callbacks are Go's. */

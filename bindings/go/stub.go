@@ -16,6 +16,18 @@ func (*Executor) Execute(context.Context, *Request) (*Result, error) { return ni
 // Import answers [ErrUnavailable].
 func (*Executor) Import(context.Context, *Request) (*Imported, error) { return nil, ErrUnavailable }
 
+// ProduceAccessList answers [ErrUnavailable].
+func (*Executor) ProduceAccessList(context.Context, *Request) (*Result, error) {
+	return nil, ErrUnavailable
+}
+
+// ExecuteWithAccessList answers [ErrUnavailable].
+func (*Executor) ExecuteWithAccessList(
+	context.Context, *Request,
+) (*Result, *AccessListCheck, error) {
+	return nil, nil, ErrUnavailable
+}
+
 // Close does nothing.
 func (*Executor) Close() {}
 

@@ -74,7 +74,8 @@ type Block struct {
 	// Senders are those of the transactions, for either form, which the caller has verified; nil:
 	// the library recovers them, in parallel.
 	Senders []Address
-	// AccessListRLP is the block access list (EIP-7928), a hint; nil where there is none.
+	// AccessListRLP is the block access list (EIP-7928); nil where there is none. A hint, but for
+	// [Executor.ExecuteWithAccessList], which needs it.
 	AccessListRLP []byte
 }
 
@@ -210,7 +211,8 @@ type Result struct {
 	Codes []Code
 	// ReceiptsRLP is as peers exchange it; nil unless the request asked for it.
 	ReceiptsRLP []byte
-	// AccessListRLP is the block access list (EIP-7928); nil where the fork has none.
+	// AccessListRLP is the block access list (EIP-7928); nil where the fork has none and nobody
+	// asked for it.
 	AccessListRLP []byte
 	// Statistics tell what the executor did.
 	Statistics Statistics

@@ -9,12 +9,13 @@ use crate::{
     error::{BraidError, Failure},
     executor::{BraidExecutor, Parts},
     import::Import,
+    lists::Check,
     prestate::BraidPrestate,
     reader::{BraidReader, HostState},
     result::{BraidResult, Roots, Times},
 };
 use braid_core::{
-    Block, Chain, Engine, Outcome, StateSource,
+    AccessListCheck, Block, Chain, Engine, Outcome, StateSource,
     engine::{Commit, Limits},
 };
 use std::{
@@ -96,6 +97,16 @@ pub(crate) enum Task {
     Execute,
     /// `braid_import`.
     Import,
+    /// `braid_produce_access_list`.
+    ProduceAccessList,
+    /// `braid_execute_with_access_list`.
+    WithAccessList,
+}
+
+impl Task {
+    const fn lists(self) -> bool {
+        matches!(self, Self::ProduceAccessList | Self::WithAccessList)
+    }
 }
 
 /// The body of every function that executes one block.
@@ -137,6 +148,10 @@ unsafe fn execute(
     start: Instant,
 ) -> Result<BraidResult, Failure> {
     check_flags(request.flags)?;
+    if task.lists() && request.commit.is_some() {
+        let message = "`request.commit` is given; with an access list there is no commit stream";
+        return Err(Failure::argument(message));
+    }
     // SAFETY: the contract of this function.
     let (chain, block, cancel) = unsafe {
         (
@@ -145,6 +160,9 @@ unsafe fn execute(
             entry::optional(request.cancel, "request.cancel")?,
         )
     };
+    if task == Task::WithAccessList && block.access_list_rlp.len == 0 {
+        return Err(Failure::null("block.access_list_rlp"));
+    }
     // SAFETY: the contract of this function; the callbacks are called only below.
     let mut source = unsafe { Source::of(request.reader, request.prestate, parts) }?;
     let limits = limits(cancel, request.timeout_ns, start);
@@ -153,7 +171,9 @@ unsafe fn execute(
     let block = unsafe {
         match task {
             Task::Import => block.verify(engine, &chain)?,
-            Task::Execute => block.decode(&chain)?,
+            Task::Execute | Task::ProduceAccessList | Task::WithAccessList => {
+                block.decode(&chain)?
+            }
         }
     };
     let decoded = Instant::now();
@@ -164,12 +184,13 @@ unsafe fn execute(
     let job = Job { engine, chain: &chain, block: &block, source: state, limits: &limits };
     // SAFETY: the contract of this function; the callback is called only in there.
     let stream = request.commit.map(|call| unsafe { CommitStream::new(call, request.commit_user) });
-    let outcome = job.run(stream)?;
+    let (outcome, list_check) = job.run_task(task, stream)?;
     let executed = Instant::now();
-    let check = task == Task::Import || request.flags & BRAID_CHECK_HEADER != 0;
+    let header = task == Task::Import || request.flags & BRAID_CHECK_HEADER != 0;
     let times = Times { start, decoded, executed, reads: source.counts() };
     let receipts_rlp = request.flags & BRAID_WANT_RECEIPTS_RLP != 0;
-    let mut result = finish(outcome, &chain, &block, check, receipts_rlp, &times)?;
+    let mut result = finish(outcome, &chain, &block, header, receipts_rlp, &times)?;
+    result.check = list_check.map(Check::new);
     if task == Task::Import {
         result.import = Some(Import::new(&block));
     }
@@ -269,6 +290,26 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
+    fn run_task(
+        &self,
+        task: Task,
+        stream: Option<CommitStream>,
+    ) -> Result<(Outcome, Option<AccessListCheck>), Failure> {
+        let Self { engine, chain, block, source, limits } = *self;
+        match task {
+            Task::Execute | Task::Import => Ok((self.run(stream)?, None)),
+            Task::ProduceAccessList => {
+                Ok((engine.produce_access_list(chain, block, source, limits)?, None))
+            }
+            Task::WithAccessList => {
+                let list = block.access_list.as_deref().unwrap_or_default();
+                let executed =
+                    engine.execute_with_access_list(chain, block, source, limits, list)?;
+                Ok((executed.0, Some(executed.1)))
+            }
+        }
+    }
+
     fn run(&self, stream: Option<CommitStream>) -> Result<Outcome, Failure> {
         let Self { engine, chain, block, source, limits } = *self;
         let Some(mut stream) = stream else {

@@ -19,6 +19,7 @@ mod execute;
 mod executor;
 mod hints;
 mod import;
+mod lists;
 mod prestate;
 mod reader;
 mod result;
@@ -40,6 +41,13 @@ pub use hints::{
     BraidReadManyFn,
 };
 pub use import::{BraidImportView, braid_import, braid_result_import};
+pub use lists::{
+    BRAID_ACCESS_ACCOUNT, BRAID_ACCESS_BALANCE, BRAID_ACCESS_CODE, BRAID_ACCESS_NONCE,
+    BRAID_ACCESS_ORDER, BRAID_ACCESS_STORAGE, BRAID_ACCESS_STORAGE_READ, BRAID_VALUE_ACCESSED,
+    BRAID_VALUE_CODE, BRAID_VALUE_NONCE, BRAID_VALUE_NOTHING, BRAID_VALUE_WORD,
+    BraidAccessListCheck, BraidAccessValue, braid_execute_with_access_list,
+    braid_produce_access_list, braid_result_access_list_check,
+};
 pub use prestate::*;
 pub use reader::*;
 pub use result::*;

@@ -9,6 +9,7 @@
 use crate::{
     entry,
     import::Import,
+    lists::Check,
     types::{BraidAccount, BraidAddress, BraidBloom, BraidBytes, BraidHash, BraidSlot, first},
 };
 use alloy_consensus::{Header, ReceiptWithBloom, TxReceipt, proofs::calculate_receipt_root};
@@ -21,7 +22,8 @@ use std::{ptr, time::Instant};
 
 /// The block's fork has requests (EIP-7685), though there may be none in the block.
 pub const BRAID_HAS_REQUESTS: u32 = 1;
-/// The block's fork has a block access list (EIP-7928), and `access_list_rlp` is it.
+/// `access_list_rlp` is the block access list (EIP-7928): on a fork that has one, and where it was
+/// asked for.
 pub const BRAID_HAS_ACCESS_LIST: u32 = 2;
 /// Receipts have a status (EIP-658), so that `receipts_root` is that of the header. Before
 /// Byzantium it is not.
@@ -40,6 +42,8 @@ pub struct BraidResult {
     view: BraidResultView,
     /// What `braid_import` adds.
     pub(crate) import: Option<Import>,
+    /// What `braid_execute_with_access_list` adds.
+    pub(crate) check: Option<Check>,
     _owned: Owned,
 }
 
@@ -285,7 +289,7 @@ impl BraidResult {
             _outcome: outcome,
         };
         let view = view(&owned, flags, roots.receipts_root, roots.bloom);
-        Self { view, import: None, _owned: owned }
+        Self { view, import: None, check: None, _owned: owned }
     }
 }
 

@@ -1,10 +1,11 @@
 /* Every dumped block through the ABI: in memory, through callbacks and batches, as one RLP and in
-   parts, with and without the commit stream, executed and imported, at 1, 2, 4 and 8 threads. Each
-   result must be the header's, and its changes those of sequential execution. The arguments are
-   dumped blocks. */
+   parts, with and without the commit stream, executed, imported, and with its access list, at 1, 2,
+   4 and 8 threads. Each result must be the header's, and its changes those of sequential execution.
+   The arguments are dumped blocks. */
 
 #include "blocks_commits.h"
 #include "blocks_import.h"
+#include "blocks_list.h"
 #include "check.h"
 #include "dump.h"
 
@@ -67,6 +68,8 @@ static void execute_both(const braid_executor *executor, const char *name, const
     execute(executor, chain, name, dump, &parts, &reader, NULL, 1);
     import_block(executor, chain, name, dump, &reader, NULL);
     import_block(executor, chain, name, dump, NULL, state);
+    list_block(executor, chain, name, dump, &reader, NULL);
+    list_block(executor, chain, name, dump, NULL, state);
     braid_prestate_free(state);
     braid_chain_free(chain);
 }

@@ -112,6 +112,10 @@ static const struct {
     {"import, other bodies", test_import_of_other_bodies},
     {"import, flipped bytes", test_import_of_flipped_bytes},
     {"import, failures", test_import_failures},
+    {"access list, arguments", test_list_arguments},
+    {"access list, differences", test_list_differences},
+    {"access list, flipped bytes", test_list_of_flipped_bytes},
+    {"access list, failures", test_list_failures},
 };
 
 int main(int count, char **arguments) {

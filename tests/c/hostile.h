@@ -53,6 +53,12 @@ void test_import_of_other_bodies(const host *host);
 void test_import_of_flipped_bytes(const host *host);
 void test_import_failures(const host *host);
 
+/* hostile_list.c */
+void test_list_arguments(const host *host);
+void test_list_differences(const host *host);
+void test_list_of_flipped_bytes(const host *host);
+void test_list_failures(const host *host);
+
 /* hostile_commit.c */
 void test_refused_commits(const host *host);
 void test_commit_tricks(const host *host);

@@ -69,6 +69,7 @@ static void prepare(const dump *dump) {
     CHECK_EQUAL(braid_cancel_new(&cancel, NULL), BRAID_OK);
     CHECK_EQUAL(braid_chain_by_name("nowhere", &made_braid_chain, &error), BRAID_UNKNOWN_CHAIN);
     block_value = dump_whole(dump);
+    block_value.access_list_rlp = dump->produced_list;
     request_value.struct_size = sizeof request_value;
     request_value.chain = chain;
     request_value.block = &block_value;

@@ -23,6 +23,10 @@ int main(int count, char **names) {
     const auto imported = executor->import_block(*chain, whole(*of), reader);
     CHECK(imported.has_value() && imported->senders().size() == of->transactions_count);
     check(*of, *imported);
+    auto block = parts(*of);
+    block.access_list(braid::bytes(of->produced_list));
+    const auto listed = executor->execute_with_access_list(*chain, block, reader);
+    CHECK(listed.has_value() && listed->matches());
     reader.fail_at = 1;
     const auto failed = executor->execute(*chain, whole(*of), reader);
     CHECK(!failed && failed.error().host_code == -42);

@@ -3,6 +3,7 @@
 
 #include "common.hpp"
 #include "imports.hpp"
+#include "lists.hpp"
 
 #include <thread>
 
@@ -23,6 +24,7 @@ void blocks(const std::vector<Dump> &dumps) {
             options.serial_reader = true;
             check(*of, executor->execute(chain, whole(*of), reader, options).value());
             import_one(*executor, chain, *of);
+            list_one(*executor, chain, *of);
         }
     }
 }
@@ -228,6 +230,7 @@ int main(int count, char **names) {
         batches(executor, chain, small);
         commits(executor, chain, small);
         imports(executor, chain, small);
+        lists(executor, chain, small);
         invalid(executor, chain, small);
         pool(executor, chain, small);
     }
