@@ -134,6 +134,11 @@
 #define BRAID_VALUE_CODE 4
 
 /**
+ * An answer to a block of a range: enough, the range ends with `BRAID_OK`. Since ABI 0.3.
+ */
+#define BRAID_RANGE_STOP 1
+
+/**
  * A callback's answer: the value was written.
  */
 #define BRAID_FOUND 0
@@ -211,6 +216,11 @@
  * A call out of order: storage before its account, a second code for one request.
  */
 #define BRAID_WRONG_STATE 105
+
+/**
+ * A block of a range that does not follow the one before it, by number or by hash. Since ABI 0.3.
+ */
+#define BRAID_BROKEN_RANGE 106
 
 /**
  * 200 to 299, undecodable input: the block's RLP.
@@ -302,6 +312,11 @@
  * The commit callback refused a step. Since ABI 0.2.
  */
 #define BRAID_COMMIT_REFUSED 404
+
+/**
+ * The range callback refused a block. Since ABI 0.3.
+ */
+#define BRAID_BLOCK_REFUSED 405
 
 /**
  * 500 to 599, the library failed: a panic was caught.
@@ -549,10 +564,10 @@ typedef struct braid_key {
 } braid_key;
 
 /**
- * Tells which accounts and slots the block names: senders, recipients, access lists, the
- * beneficiary, withdrawals. A hint: the host may start to fetch them, and should return at once.
- * Called at most once per execution, before any other callback. Any answer but `BRAID_OK` is a
- * failed read and ends the execution. As for `braid_account_fn`.
+ * Tells which accounts and slots the block, or a range of blocks, names: senders, recipients,
+ * access lists, beneficiaries, withdrawals. A hint: the host may start to fetch them, and should
+ * return at once. Called at most once per execution, before any other callback. Any answer but
+ * `BRAID_OK` is a failed read and ends the execution. As for `braid_account_fn`.
  *
  * Ownership: `keys` (sorted, without repetition) is borrowed during the callback.
  */
@@ -987,6 +1002,72 @@ typedef struct braid_access_list_check {
 } braid_access_list_check;
 
 /**
+ * Takes the result of the block with this index in the range. The blocks come in order, on the
+ * thread that called `braid_execute_range`, while later blocks are executed already. Since ABI
+ * 0.3.
+ *
+ * `BRAID_OK` goes on, `BRAID_RANGE_STOP` ends the range. Any other answer ends it too, and
+ * `braid_execute_range` returns `BRAID_BLOCK_REFUSED` with the answer as `host_code`. Must not
+ * execute a block, wait for one on the same executor, throw, or leave by a long jump.
+ *
+ * Ownership: the host frees `result` with `braid_result_free`, whatever it answers, now or later,
+ * on any thread.
+ */
+typedef int32_t (*braid_range_fn)(void *user, uint64_t index, struct braid_result *result);
+
+/**
+ * Consecutive blocks to execute. Everything is borrowed during the call. Since ABI 0.3.
+ */
+typedef struct braid_range_request {
+    /**
+     * The size of this struct.
+     */
+    uint32_t struct_size;
+    /**
+     * `BRAID_WANT_` and `BRAID_CHECK_` flags, for every block.
+     */
+    uint32_t flags;
+    /**
+     * The chain's rules.
+     */
+    const struct braid_chain *chain;
+    /**
+     * The blocks, each one the parent of the next.
+     */
+    const struct braid_block *const *blocks;
+    /**
+     * How many blocks there are.
+     */
+    uint64_t blocks_count;
+    /**
+     * The state before the first block, to be read through callbacks; NULL where `prestate` is
+     * given. Its hints, `prefetch` and `read_many`, are about all the blocks.
+     */
+    const struct braid_reader *reader;
+    /**
+     * The state before the first block, in memory; NULL where `reader` is given.
+     */
+    const struct braid_prestate *prestate;
+    /**
+     * NULL, or the token that abandons the range.
+     */
+    const struct braid_cancel *cancel;
+    /**
+     * After how many nanoseconds from the call the range is abandoned; 0: never. Looked at between
+     * transactions, as the token is.
+     */
+    uint64_t timeout_ns;
+    /**
+     * Takes the results.
+     */
+    braid_range_fn each;
+    /**
+     * Passed to `each`.
+     */
+    void *each_user;
+} braid_range_request;
+
+/**
  * The net effect of a block on one account.
  */
 typedef struct braid_account_change {
@@ -1279,6 +1360,17 @@ void braid_chain_free(struct braid_chain *chain);
 const struct braid_error_view *braid_error_get(const struct braid_error *error);
 
 /**
+ * The index in the range of the block that failed; -1 where it is not a block of a range that
+ * failed, and for NULL. Since ABI 0.3.
+ *
+ * Safe from any thread; never blocks or calls back.
+ *
+ * # Safety
+ * `error` is NULL or an error that was not freed.
+ */
+int64_t braid_error_block(const struct braid_error *error);
+
+/**
  * Frees an error and its view; NULL is allowed.
  *
  * Never blocks or calls back.
@@ -1499,6 +1591,37 @@ int32_t braid_prestate_block_hash(struct braid_prestate *prestate,
  * either.
  */
 void braid_prestate_free(struct braid_prestate *prestate);
+
+/**
+ * Executes consecutive blocks, the first one on the state that the reader or the pre-state has,
+ * each other one on what the blocks before it leave, and gives every result to `each`. With more
+ * than one thread the blocks overlap: idle threads go ahead with the next one. Each result is what
+ * `braid_execute` gives for the block. Since ABI 0.3.
+ *
+ * The state is asked for nothing that a block of the range has changed, and for no hash of one.
+ * All blocks are decoded first. Memory: the decoded blocks, what two blocks need, and an entry for
+ * each account and slot that the range has changed so far; give a long range in parts.
+ *
+ * The error's `transaction` and message are those of the block that failed, and
+ * `braid_error_block` says which one it is. `each` got all blocks before that one and no other;
+ * none where a block cannot be decoded. A status from 300 to 399 means that this block is invalid,
+ * `BRAID_BROKEN_RANGE` that it does not follow the block before it, any other one but `BRAID_OK`
+ * that nothing is known about it. In `braid_statistics`, `execute_ns` is the time since the block
+ * before was given, and `reads` and `batched_reads` count since then.
+ *
+ * Ownership: `range` is borrowed; `each` owns the results. Safe from any thread; calls on one
+ * executor take turns. Blocks until the range is done; calls `each` back on this thread, the
+ * reader on this and other threads. A callback that calls this function is answered
+ * `BRAID_REENTRANT`. The calling thread executes too; its stack needs 256 KiB.
+ *
+ * # Safety
+ * `executor` is NULL or live. `range` is NULL or points to as many bytes as its `struct_size`
+ * says, and so do the structs that it points to; its handles are live; its bytes are readable.
+ * `error` is NULL or may be written.
+ */
+int32_t braid_execute_range(const struct braid_executor *executor,
+                            const struct braid_range_request *range,
+                            struct braid_error **error);
 
 /**
  * Gives the code to the library; once per callback.

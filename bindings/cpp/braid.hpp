@@ -72,8 +72,10 @@ struct Error {
     /// What the failing callback answered.
     std::int32_t host_code = 0;
     std::string message;
-    /// What a reader or the commit callback threw, if it did.
+    /// What a reader, the commit callback or that of a range threw, if it did.
     std::exception_ptr exception;
+    /// The index in the range of the block that failed, or -1.
+    std::int64_t block = -1;
 
     /// Only then may a host reject the block.
     bool invalid_block() const { return status >= 300 && status < 400; }
@@ -122,6 +124,7 @@ inline Error take(std::int32_t status, braid_error *raw) {
         error.transaction = view->transaction;
         error.host_code = view->host_code;
         error.message.assign(view->message, static_cast<std::size_t>(view->message_len));
+        error.block = braid_error_block(raw);
     }
     return error;
 }
@@ -624,6 +627,30 @@ inline std::span<const CodeWithHash> codes(const Commit &of) {
     return {of.codes, static_cast<std::size_t>(of.codes_count)};
 }
 
+/// Takes the blocks of a range in order, on the calling thread, while later ones are executed.
+/// False ends the range without an error, an exception with one. Must not execute a block, nor wait
+/// for one on the same executor.
+using RangeCallback = std::function<bool(std::size_t index, Outcome outcome)>;
+
+namespace detail {
+
+/// The callback of one range.
+struct Blocks {
+    const RangeCallback &callback;
+    Thrown &thrown;
+
+    static std::int32_t each(void *user, std::uint64_t index, braid_result *result) noexcept {
+        auto &blocks = *static_cast<Blocks *>(user);
+        Outcome outcome(result);
+        return blocks.thrown.guard([&]() -> std::int32_t {
+            const auto at = static_cast<std::size_t>(index);
+            return blocks.callback(at, std::move(outcome)) ? BRAID_OK : BRAID_RANGE_STOP;
+        });
+    }
+};
+
+}  // namespace detail
+
 struct ExecutorOptions {
     /// The calling thread included; 0: one per core.
     std::uint32_t threads = 0;
@@ -723,6 +750,31 @@ public:
         return call<Listed>(braid_execute_with_access_list, chain, block, reader, options);
     }
 
+    /// Executes consecutive blocks, the first one on this state, each other one on what the blocks
+    /// before it leave; with more than one thread they overlap. `each` gets the results in order:
+    /// all before the block that Error::block names. There is no commit stream.
+    Expected<void> execute_range(const Chain &chain, std::span<const Block> blocks,
+                                 const Prestate &state, const RangeCallback &each,
+                                 const ExecuteOptions &options = {}) const {
+        braid_range_request range = make_range(chain, options);
+        range.prestate = state.get();
+        detail::Thrown thrown;
+        return run_range(range, blocks, each, options, thrown);
+    }
+
+    /// As above, on a state that is read through `reader`.
+    template <StateReader R>
+    Expected<void> execute_range(const Chain &chain, std::span<const Block> blocks, R &reader,
+                                 const RangeCallback &each,
+                                 const ExecuteOptions &options = {}) const {
+        detail::Thrown thrown;
+        detail::Calls<R> calls{reader, thrown};
+        const braid_reader raw = calls.raw(options.serial_reader);
+        braid_range_request range = make_range(chain, options);
+        range.reader = &raw;
+        return run_range(range, blocks, each, options, thrown);
+    }
+
 private:
     /// A function that executes one block.
     using Function = decltype(&braid_execute);
@@ -751,13 +803,54 @@ private:
                                       const ExecuteOptions &options) {
         braid_request request{};
         request.struct_size = sizeof request;
-        request.flags = (options.receipts_rlp ? BRAID_WANT_RECEIPTS_RLP : 0) |
-                        (options.check_header ? BRAID_CHECK_HEADER : 0);
+        request.flags = flags(options);
         request.chain = chain.get();
         request.block = &block.raw();
-        request.timeout_ns =
-            options.timeout.count() > 0 ? static_cast<std::uint64_t>(options.timeout.count()) : 0;
+        request.timeout_ns = timeout(options);
         return request;
+    }
+
+    static braid_range_request make_range(const Chain &chain, const ExecuteOptions &options) {
+        braid_range_request range{};
+        range.struct_size = sizeof range;
+        range.flags = flags(options);
+        range.chain = chain.get();
+        range.timeout_ns = timeout(options);
+        return range;
+    }
+
+    static std::uint32_t flags(const ExecuteOptions &options) {
+        return (options.receipts_rlp ? BRAID_WANT_RECEIPTS_RLP : 0u) |
+               (options.check_header ? BRAID_CHECK_HEADER : 0u);
+    }
+
+    static std::uint64_t timeout(const ExecuteOptions &options) {
+        const auto given = options.timeout.count();
+        return given > 0 ? static_cast<std::uint64_t>(given) : 0;
+    }
+
+    Expected<void> run_range(braid_range_request &range, std::span<const Block> of,
+                             const RangeCallback &each, const ExecuteOptions &options,
+                             detail::Thrown &thrown) const {
+        if (!each || options.commit) {
+            Error error;
+            error.status = BRAID_INVALID_ARGUMENT;
+            error.message = "a range needs a callback for its blocks, and has no commit stream";
+            return error;
+        }
+        std::vector<const braid_block *> blocks;
+        for (const Block &block : of) blocks.push_back(&block.raw());
+        detail::Blocks calls{each, thrown};
+        range.blocks = blocks.data();
+        range.blocks_count = blocks.size();
+        range.each = detail::Blocks::each;
+        range.each_user = &calls;
+        auto done = detail::cancellable<void>(options.stop, [&](const braid_cancel *cancel) {
+            range.cancel = cancel;
+            return detail::check(
+                [&](auto error) { return braid_execute_range(handle_.get(), &range, error); });
+        });
+        return detail::with_thrown(std::move(done), thrown);
     }
 
     template <class Result>

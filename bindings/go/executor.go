@@ -9,6 +9,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/cgo"
+	"time"
 	"unsafe"
 )
 
@@ -82,25 +83,15 @@ func (e *Executor) call(
 	if ctx.Err() != nil {
 		return cancelled(ctx, "before the execution began")
 	}
-	chain, err := request.Chain.handle.acquire()
+	chain, prestate, release, err := hold(request.Chain, request.Prestate)
 	if err != nil {
 		return err
 	}
-	defer request.Chain.handle.release()
+	defer release()
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
 	with := newRequest(request, &pinner)
-	with.chain = (*C.braid_chain)(chain)
-	if request.Prestate != nil {
-		prestate, err := request.Prestate.handle.acquire()
-		if err != nil {
-			return err
-		}
-		defer request.Prestate.handle.release()
-		request.Prestate.mu.RLock()
-		defer request.Prestate.mu.RUnlock()
-		with.prestate = (*C.braid_prestate)(prestate)
-	}
+	with.chain, with.prestate = chain, prestate
 	result, err := run(ctx, function, (*C.braid_executor)(executor), request, with)
 	if err != nil {
 		return err
@@ -110,15 +101,44 @@ func (e *Executor) call(
 }
 
 func check(request *Request) error {
-	switch {
-	case request == nil || request.Chain == nil || request.Block == nil:
+	if request == nil || request.Chain == nil || request.Block == nil {
 		return mistake("a request needs a chain and a block")
-	case (request.Reader == nil) == (request.Prestate == nil):
+	}
+	return checkState(request.Reader, request.Prestate, request.Timeout)
+}
+
+func checkState(reader Reader, prestate *Prestate, timeout time.Duration) error {
+	switch {
+	case (reader == nil) == (prestate == nil):
 		return mistake("a request needs a reader or a pre-state, not both")
-	case request.Timeout < 0:
-		return mistake("a timeout of %v", request.Timeout)
+	case timeout < 0:
+		return mistake("a timeout of %v", timeout)
 	}
 	return nil
+}
+
+// hold acquires a chain and, where it is not nil, a pre-state, which nobody changes until release.
+func hold(
+	chain *Chain, prestate *Prestate,
+) (c *C.braid_chain, p *C.braid_prestate, release func(), err error) {
+	chainPtr, err := chain.handle.acquire()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if prestate == nil {
+		return (*C.braid_chain)(chainPtr), nil, chain.handle.release, nil
+	}
+	prestatePtr, err := prestate.handle.acquire()
+	if err != nil {
+		chain.handle.release()
+		return nil, nil, nil, err
+	}
+	prestate.mu.RLock()
+	return (*C.braid_chain)(chainPtr), (*C.braid_prestate)(prestatePtr), func() {
+		prestate.mu.RUnlock()
+		prestate.handle.release()
+		chain.handle.release()
+	}, nil
 }
 
 func cancelled(ctx context.Context, message string) error {
@@ -131,11 +151,12 @@ func run(
 	ctx context.Context, function C.uint32_t, executor *C.braid_executor, request *Request,
 	with *C.braid_request,
 ) (*C.braid_result, error) {
-	release, err := watch(ctx, with)
+	token, release, err := watch(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	with.cancel = token
 	c := &call{reader: request.Reader}
 	var user C.uintptr_t
 	var flags C.uint32_t
@@ -165,7 +186,7 @@ func explain(ctx context.Context, c *call, status C.int32_t, details *C.braid_er
 	err := failure(status, details)
 	if host, ok := err.(*Error); ok {
 		switch host.Status {
-		case StatusStateUnreadable:
+		case StatusStateUnreadable, StatusBlockRefused:
 			host.Cause = c.cause(code)
 		case StatusCancelled:
 			host.Cause = context.Cause(ctx)
@@ -174,16 +195,16 @@ func explain(ctx context.Context, c *call, status C.int32_t, details *C.braid_er
 	return err
 }
 
-// watch gives the request a token that the context triggers, without a goroutine while the context
-// lives. The token is freed after the execution and after a trigger that has begun.
-func watch(ctx context.Context, with *C.braid_request) (func(), error) {
+// watch gives a token that the context triggers, nil where it never will; without a goroutine while
+// the context lives. The token is freed after the execution and after a trigger that has begun.
+func watch(ctx context.Context) (*C.braid_cancel, func(), error) {
 	if ctx.Done() == nil {
-		return func() {}, nil
+		return nil, func() {}, nil
 	}
 	var token *C.braid_cancel
 	var details *C.braid_error
 	if status := C.braid_cancel_new(&token, &details); status != C.BRAID_OK {
-		return nil, failure(status, details)
+		return nil, nil, failure(status, details)
 	}
 	h := newHandle(unsafe.Pointer(token), func(ptr unsafe.Pointer) {
 		C.braid_cancel_free((*C.braid_cancel)(ptr))
@@ -194,8 +215,7 @@ func watch(ctx context.Context, with *C.braid_request) (func(), error) {
 			h.release()
 		}
 	})
-	with.cancel = token
-	return func() {
+	return token, func() {
 		stop()
 		h.close()
 	}, nil
@@ -203,7 +223,26 @@ func watch(ctx context.Context, with *C.braid_request) (func(), error) {
 
 // newRequest describes the request to the library; its bytes are pinned, not copied.
 func newRequest(request *Request, pinner *runtime.Pinner) *C.braid_request {
-	block := request.Block
+	return &C.braid_request{
+		struct_size: C.sizeof_braid_request,
+		flags:       flagsOf(request.CheckHeader, request.ReceiptsRLP),
+		block:       newBlock(request.Block, pinner),
+		timeout_ns:  C.uint64_t(request.Timeout),
+	}
+}
+
+func flagsOf(checkHeader, receiptsRLP bool) (flags C.uint32_t) {
+	if checkHeader {
+		flags |= C.BRAID_CHECK_HEADER
+	}
+	if receiptsRLP {
+		flags |= C.BRAID_WANT_RECEIPTS_RLP
+	}
+	return flags
+}
+
+// newBlock describes a block, and is pinned with all that it points to.
+func newBlock(block *Block, pinner *runtime.Pinner) *C.braid_block {
 	of := &C.braid_block{
 		struct_size:     C.sizeof_braid_block,
 		rlp:             pinned(block.RLP, pinner),
@@ -226,18 +265,7 @@ func newRequest(request *Request, pinner *runtime.Pinner) *C.braid_request {
 		of.senders = (*C.braid_address)(unsafe.Pointer(&block.Senders[0]))
 		of.senders_count = C.uint64_t(count)
 	}
-	with := &C.braid_request{
-		struct_size: C.sizeof_braid_request,
-		block:       of,
-		timeout_ns:  C.uint64_t(request.Timeout),
-	}
-	if request.CheckHeader {
-		with.flags |= C.BRAID_CHECK_HEADER
-	}
-	if request.ReceiptsRLP {
-		with.flags |= C.BRAID_WANT_RECEIPTS_RLP
-	}
-	return with
+	return of
 }
 
 func pinned(bytes []byte, pinner *runtime.Pinner) C.braid_bytes {

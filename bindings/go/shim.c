@@ -22,6 +22,10 @@ static int32_t block_hash(void *user, uint64_t number, braid_hash *to) {
     return braidGoBlockHash((uintptr_t)user, number, to);
 }
 
+static int32_t each(void *user, uint64_t index, braid_result *result) {
+    return braidGoBlock((uintptr_t)user, index, result);
+}
+
 static braid_reader reader_of(uintptr_t user, uint32_t flags) {
     braid_reader reader = {
         .struct_size = sizeof reader,
@@ -51,4 +55,15 @@ int32_t braid_go_execute(uint32_t function, const braid_executor *executor,
     default:
         return braid_execute(executor, &with, out, error);
     }
+}
+
+int32_t braid_go_execute_range(const braid_executor *executor, const braid_range_request *range,
+                               uintptr_t user, uint32_t reads, uint32_t reader_flags,
+                               braid_error **error) {
+    braid_range_request with = *range;
+    braid_reader reader = reader_of(user, reader_flags);
+    if (reads != 0) with.reader = &reader;
+    with.each = each;
+    with.each_user = (void *)user;
+    return braid_execute_range(executor, &with, error);
 }

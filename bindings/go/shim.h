@@ -17,4 +17,10 @@ int32_t braid_go_execute(uint32_t function, const braid_executor *executor,
                          const braid_request *request, uintptr_t user, uint32_t reader_flags,
                          braid_result **out, braid_error **error);
 
+/* braid_execute_range, with a callback for the blocks that is Go's; where `reads` is not 0 with
+   such a reader too. */
+int32_t braid_go_execute_range(const braid_executor *executor, const braid_range_request *range,
+                               uintptr_t user, uint32_t reads, uint32_t reader_flags,
+                               braid_error **error);
+
 #endif

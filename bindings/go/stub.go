@@ -28,6 +28,13 @@ func (*Executor) ExecuteWithAccessList(
 	return nil, nil, ErrUnavailable
 }
 
+// ExecuteRange answers [ErrUnavailable].
+func (*Executor) ExecuteRange(
+	context.Context, *RangeRequest, func(index int, result *Result) error,
+) error {
+	return ErrUnavailable
+}
+
 // Close does nothing.
 func (*Executor) Close() {}
 

@@ -102,6 +102,26 @@ type Request struct {
 	Timeout time.Duration
 }
 
+// RangeRequest is consecutive blocks to execute. Chain, and one of Reader and Prestate are needed.
+type RangeRequest struct {
+	// Chain holds the rules.
+	Chain *Chain
+	// Blocks are the blocks, each one the parent of the next.
+	Blocks []*Block
+	// Reader reads the state before the first block; nil where Prestate is given.
+	Reader Reader
+	// Serial calls one method of Reader at a time.
+	Serial bool
+	// Prestate is the state before the first block; nil where Reader is given.
+	Prestate *Prestate
+	// CheckHeader compares each result with its header, as [Request.CheckHeader] does.
+	CheckHeader bool
+	// ReceiptsRLP asks for [Result.ReceiptsRLP] of each block.
+	ReceiptsRLP bool
+	// Timeout is after how long the range is abandoned; 0: never.
+	Timeout time.Duration
+}
+
 // Options say how an executor works. Nothing here changes a result.
 type Options struct {
 	// Threads execute a block, the calling one included; 0: one per core. At most 1024.

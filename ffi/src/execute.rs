@@ -178,7 +178,7 @@ unsafe fn execute(
     };
     let decoded = Instant::now();
     if let Source::Host(host) = &mut source {
-        host.prepare(&block)?;
+        host.prepare(&[&block])?;
     }
     let state = source.get();
     let job = Job { engine, chain: &chain, block: &block, source: state, limits: &limits };
@@ -187,7 +187,12 @@ unsafe fn execute(
     let (outcome, list_check) = job.run_task(task, stream)?;
     let executed = Instant::now();
     let header = task == Task::Import || request.flags & BRAID_CHECK_HEADER != 0;
-    let times = Times { start, decoded, executed, reads: source.counts() };
+    let times = Times {
+        decode: decoded.duration_since(start),
+        execute: executed.duration_since(decoded),
+        executed,
+        reads: source.counts(),
+    };
     let receipts_rlp = request.flags & BRAID_WANT_RECEIPTS_RLP != 0;
     let mut result = finish(outcome, &chain, &block, header, receipts_rlp, &times)?;
     result.check = list_check.map(Check::new);
@@ -200,7 +205,7 @@ unsafe fn execute(
 /// Refuses flags of a later version.
 pub(crate) fn check_flags(flags: u32) -> Result<(), Failure> {
     if flags & !KNOWN_FLAGS != 0 {
-        return Err(Failure::argument("`request.flags` has a flag that is not known"));
+        return Err(Failure::argument("`flags` has a flag that is not known"));
     }
     Ok(())
 }
@@ -249,16 +254,16 @@ impl<'a> Source<'a> {
         parts: &'a Parts,
     ) -> Result<Self, Failure> {
         // SAFETY: the contract of this function.
-        let prestate = unsafe { entry::optional(prestate, "request.prestate") }?;
+        let prestate = unsafe { entry::optional(prestate, "prestate") }?;
         match (prestate, reader.is_null()) {
             (Some(prestate), true) => Ok(Self::Memory(prestate)),
             // SAFETY: the contract of this function.
             (None, false) => Ok(Self::Host(unsafe {
-                HostState::new(entry::sized(reader, "request.reader")?, &parts.codes)
+                HostState::new(entry::sized(reader, "reader")?, &parts.codes)
             }?)),
-            (None, true) => Err(Failure::null("request.reader` and `request.prestate")),
+            (None, true) => Err(Failure::null("reader` and `prestate")),
             (Some(_), false) => {
-                let message = "`request.reader` and `request.prestate` are both given";
+                let message = "`reader` and `prestate` are both given";
                 Err(Failure::argument(message))
             }
         }

@@ -21,6 +21,7 @@ mod hints;
 mod import;
 mod lists;
 mod prestate;
+mod range;
 mod reader;
 mod result;
 mod status;
@@ -33,7 +34,7 @@ pub use commits::{
     BRAID_STEP_POST_BLOCK, BRAID_STEP_PRE_BLOCK, BRAID_STEP_TRANSACTION, BraidCommit,
     BraidCommitFn, BraidCommittedAccount,
 };
-pub use error::{BraidError, BraidErrorView, braid_error_free, braid_error_get};
+pub use error::{BraidError, BraidErrorView, braid_error_block, braid_error_free, braid_error_get};
 pub use execute::*;
 pub use executor::*;
 pub use hints::{
@@ -49,6 +50,7 @@ pub use lists::{
     braid_produce_access_list, braid_result_access_list_check,
 };
 pub use prestate::*;
+pub use range::{BRAID_RANGE_STOP, BraidRangeFn, BraidRangeRequest, braid_execute_range};
 pub use reader::*;
 pub use result::*;
 pub use status::*;

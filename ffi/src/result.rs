@@ -18,7 +18,10 @@ use alloy_primitives::{B256, Bloom, Log};
 use braid_core::{
     Outcome, Receipt, StateChanges, StateOutput, Statistics, chain::Rules, outcome::AccountChange,
 };
-use std::{ptr, time::Instant};
+use std::{
+    ptr,
+    time::{Duration, Instant},
+};
 
 /// The block's fork has requests (EIP-7685), though there may be none in the block.
 pub const BRAID_HAS_REQUESTS: u32 = 1;
@@ -212,10 +215,12 @@ struct Owned {
     _statistics: Box<BraidStatistics>,
 }
 
-/// When the steps of a call ended, and what it asked the host for.
+/// How long the steps of an execution took, and what it asked the host for.
 pub(crate) struct Times {
-    pub(crate) start: Instant,
-    pub(crate) decoded: Instant,
+    /// How long decoding took, and executing.
+    pub(crate) decode: Duration,
+    pub(crate) execute: Duration,
+    /// When the execution had ended.
     pub(crate) executed: Instant,
     /// Single reads, and reads that a batch answered.
     pub(crate) reads: (u64, u64),
@@ -403,7 +408,7 @@ fn codes(changes: &StateChanges) -> Vec<BraidCode> {
 }
 
 fn statistics(from: &Statistics, times: &Times, roots_ns: u64) -> BraidStatistics {
-    let nanos = |from: Instant, to: Instant| to.duration_since(from).as_nanos() as u64;
+    let nanos = |time: Duration| time.as_nanos() as u64;
     BraidStatistics {
         struct_size: size_of::<BraidStatistics>() as u32,
         workers: from.workers,
@@ -412,9 +417,9 @@ fn statistics(from: &Statistics, times: &Times, roots_ns: u64) -> BraidStatistic
         direct: from.direct,
         discarded: from.discarded,
         fell_back: from.fell_back.into(),
-        decode_ns: nanos(times.start, times.decoded),
-        execute_ns: nanos(times.decoded, times.executed),
-        result_ns: nanos(times.executed, Instant::now()),
+        decode_ns: nanos(times.decode),
+        execute_ns: nanos(times.execute),
+        result_ns: nanos(times.executed.elapsed()),
         roots_ns,
         reads: times.reads.0,
         batched_reads: times.reads.1,

@@ -4,6 +4,7 @@
 #include "common.hpp"
 #include "imports.hpp"
 #include "lists.hpp"
+#include "ranges.hpp"
 
 #include <thread>
 
@@ -218,7 +219,12 @@ void moves(const braid::Chain &chain, const dump &of) {
 int main(int count, char **names) {
     CHECK(count > 1);
     std::vector<Dump> dumps;
-    for (int i = 1; i < count; i++) dumps.push_back(read_dump(names[i]));
+    std::vector<const dump *> line;
+    for (int i = 1; i < count; i++) {
+        dumps.push_back(read_dump(names[i]));
+        // Consecutive blocks, in the order of their names.
+        if (std::strstr(names[i], "/line-") != nullptr) line.push_back(dumps.back().get());
+    }
     const auto chain = braid::Chain::by_name("mainnet").value();
     const dump &small = *dumps.front();
     for (const std::uint32_t threads : {1u, 2u, 4u}) {
@@ -231,6 +237,11 @@ int main(int count, char **names) {
         commits(executor, chain, small);
         imports(executor, chain, small);
         lists(executor, chain, small);
+        if (!line.empty()) {
+            ranges(executor, chain, line);
+            range_answers(executor, chain, line);
+            bad_ranges(executor, chain, line);
+        }
         invalid(executor, chain, small);
         pool(executor, chain, small);
     }
