@@ -473,7 +473,8 @@ typedef struct braid_block {
      */
     uint64_t senders_count;
     /**
-     * The block access list (EIP-7928), for either form; NULL where there is none. A hint.
+     * The block access list (EIP-7928), for either form; NULL where there is none. A hint, but for
+     * `braid_execute_with_access_list`, which compares it.
      */
     struct braid_bytes access_list_rlp;
 } braid_block;
@@ -823,8 +824,8 @@ typedef struct braid_commit {
  * threads, while later transactions may still run: a slow callback delays the block. Those of a
  * block that turns out to be invalid, or is abandoned, are to be thrown away.
  *
- * Any answer but `BRAID_OK` abandons the block: `braid_execute` returns `BRAID_COMMIT_REFUSED`
- * with the answer as `host_code`. Must not execute a block, throw, or leave by a long jump.
+ * Any answer but `BRAID_OK` abandons the block: the execution returns `BRAID_COMMIT_REFUSED` with
+ * the answer as `host_code`. Must not execute a block, throw, or leave by a long jump.
  *
  * Ownership: `commit` and all that it points to is borrowed during the callback.
  */
@@ -868,7 +869,8 @@ typedef struct braid_request {
      */
     uint64_t timeout_ns;
     /**
-     * NULL, or takes each committed step while later transactions still run. Since ABI 0.2.
+     * NULL, or takes each committed step while later transactions still run; NULL for the
+     * functions that produce an access list. Since ABI 0.2.
      */
     braid_commit_fn commit;
     /**

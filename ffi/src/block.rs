@@ -44,7 +44,8 @@ pub struct BraidBlock {
     pub senders: *const BraidAddress,
     /// How many senders there are.
     pub senders_count: u64,
-    /// The block access list (EIP-7928), for either form; NULL where there is none. A hint.
+    /// The block access list (EIP-7928), for either form; NULL where there is none. A hint, but for
+    /// `braid_execute_with_access_list`, which compares it.
     pub access_list_rlp: BraidBytes,
 }
 

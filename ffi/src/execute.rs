@@ -54,7 +54,8 @@ pub struct BraidRequest {
     /// After how many nanoseconds from the call the execution is abandoned; 0: never. Looked at
     /// between transactions, as the token is.
     pub timeout_ns: u64,
-    /// NULL, or takes each committed step while later transactions still run. Since ABI 0.2.
+    /// NULL, or takes each committed step while later transactions still run; NULL for the
+    /// functions that produce an access list. Since ABI 0.2.
     pub commit: BraidCommitFn,
     /// Passed to `commit`.
     pub commit_user: *mut c_void,
