@@ -25,7 +25,7 @@
  * The version of the ABI that this header describes: the major number in the upper 16 bits. A
  * library fits where its major number is the same and its minor number is not smaller.
  */
-#define BRAID_ABI_VERSION 2
+#define BRAID_ABI_VERSION 3
 
 /**
  * A step: system calls before the transactions.
@@ -74,6 +74,71 @@
 #define BRAID_UNANSWERED 2
 
 /**
+ * A part of an account's entry: the entry as such, the account was loaded.
+ */
+#define BRAID_ACCESS_ACCOUNT 0
+
+/**
+ * A part of an account's entry: the value of a slot after a transaction.
+ */
+#define BRAID_ACCESS_STORAGE 1
+
+/**
+ * A part of an account's entry: a slot that was read and not changed.
+ */
+#define BRAID_ACCESS_STORAGE_READ 2
+
+/**
+ * A part of an account's entry: the balance after a transaction.
+ */
+#define BRAID_ACCESS_BALANCE 3
+
+/**
+ * A part of an account's entry: the nonce after a transaction.
+ */
+#define BRAID_ACCESS_NONCE 4
+
+/**
+ * A part of an account's entry: the code after a transaction.
+ */
+#define BRAID_ACCESS_CODE 5
+
+/**
+ * No part: both lists say the same, but in another order or grouping.
+ */
+#define BRAID_ACCESS_ORDER 6
+
+/**
+ * What a list says somewhere: nothing.
+ */
+#define BRAID_VALUE_NOTHING 0
+
+/**
+ * What a list says somewhere: that it was accessed, no more.
+ */
+#define BRAID_VALUE_ACCESSED 1
+
+/**
+ * What a list says somewhere: a slot's value, or a balance in wei.
+ */
+#define BRAID_VALUE_WORD 2
+
+/**
+ * What a list says somewhere: a nonce.
+ */
+#define BRAID_VALUE_NONCE 3
+
+/**
+ * What a list says somewhere: a code.
+ */
+#define BRAID_VALUE_CODE 4
+
+/**
+ * An answer to a block of a range: enough, the range ends with `BRAID_OK`. Since ABI 0.3.
+ */
+#define BRAID_RANGE_STOP 1
+
+/**
  * A callback's answer: the value was written.
  */
 #define BRAID_FOUND 0
@@ -96,7 +161,8 @@
 #define BRAID_HAS_REQUESTS 1
 
 /**
- * The block's fork has a block access list (EIP-7928), and `access_list_rlp` is it.
+ * `access_list_rlp` is the block access list (EIP-7928): on a fork that has one, and where it was
+ * asked for.
  */
 #define BRAID_HAS_ACCESS_LIST 2
 
@@ -150,6 +216,11 @@
  * A call out of order: storage before its account, a second code for one request.
  */
 #define BRAID_WRONG_STATE 105
+
+/**
+ * A block of a range that does not follow the one before it, by number or by hash. Since ABI 0.3.
+ */
+#define BRAID_BROKEN_RANGE 106
 
 /**
  * 200 to 299, undecodable input: the block's RLP.
@@ -212,9 +283,15 @@
 #define BRAID_INVALID_GAS 304
 
 /**
- * The header contradicts the execution. Only with `BRAID_CHECK_HEADER`.
+ * The header contradicts the execution. Only with `BRAID_CHECK_HEADER`, and from `braid_import`.
  */
 #define BRAID_HEADER_MISMATCH 305
+
+/**
+ * The header contradicts the body: transactions, ommers or withdrawals. Only from `braid_import`.
+ * Since ABI 0.3.
+ */
+#define BRAID_BODY_MISMATCH 306
 
 /**
  * 400 to 499, the host failed: the parent state could not be read.
@@ -235,6 +312,11 @@
  * The commit callback refused a step. Since ABI 0.2.
  */
 #define BRAID_COMMIT_REFUSED 404
+
+/**
+ * The range callback refused a block. Since ABI 0.3.
+ */
+#define BRAID_BLOCK_REFUSED 405
 
 /**
  * 500 to 599, the library failed: a panic was caught.
@@ -391,7 +473,8 @@ typedef struct braid_block {
      */
     uint64_t senders_count;
     /**
-     * The block access list (EIP-7928), for either form; NULL where there is none. A hint.
+     * The block access list (EIP-7928), for either form; NULL where there is none. A hint, but for
+     * `braid_execute_with_access_list`, which compares it.
      */
     struct braid_bytes access_list_rlp;
 } braid_block;
@@ -482,10 +565,10 @@ typedef struct braid_key {
 } braid_key;
 
 /**
- * Tells which accounts and slots the block names: senders, recipients, access lists, the
- * beneficiary, withdrawals. A hint: the host may start to fetch them, and should return at once.
- * Called at most once per execution, before any other callback. Any answer but `BRAID_OK` is a
- * failed read and ends the execution. As for `braid_account_fn`.
+ * Tells which accounts and slots the block, or a range of blocks, names: senders, recipients,
+ * access lists, beneficiaries, withdrawals. A hint: the host may start to fetch them, and should
+ * return at once. Called at most once per execution, before any other callback. Any answer but
+ * `BRAID_OK` is a failed read and ends the execution. As for `braid_account_fn`.
  *
  * Ownership: `keys` (sorted, without repetition) is borrowed during the callback.
  */
@@ -530,7 +613,7 @@ typedef int32_t (*braid_read_many_fn)(void *user,
 /**
  * How the library reads the parent state. The four single reads are needed, the rest may be NULL.
  * Any of the executor's threads calls them, several at once unless `BRAID_READER_SERIAL` is set,
- * only during `braid_execute`.
+ * only during the call that was given the reader.
  */
 typedef struct braid_reader {
     /**
@@ -741,8 +824,8 @@ typedef struct braid_commit {
  * threads, while later transactions may still run: a slow callback delays the block. Those of a
  * block that turns out to be invalid, or is abandoned, are to be thrown away.
  *
- * Any answer but `BRAID_OK` abandons the block: `braid_execute` returns `BRAID_COMMIT_REFUSED`
- * with the answer as `host_code`. Must not execute a block, throw, or leave by a long jump.
+ * Any answer but `BRAID_OK` abandons the block: the execution returns `BRAID_COMMIT_REFUSED` with
+ * the answer as `host_code`. Must not execute a block, throw, or leave by a long jump.
  *
  * Ownership: `commit` and all that it points to is borrowed during the callback.
  */
@@ -786,7 +869,8 @@ typedef struct braid_request {
      */
     uint64_t timeout_ns;
     /**
-     * NULL, or takes each committed step while later transactions still run. Since ABI 0.2.
+     * NULL, or takes each committed step while later transactions still run; NULL for the
+     * functions that produce an access list. Since ABI 0.2.
      */
     braid_commit_fn commit;
     /**
@@ -816,6 +900,174 @@ typedef struct braid_executor_options {
      */
     uint32_t reserved;
 } braid_executor_options;
+
+/**
+ * What an import gives beside the result.
+ */
+typedef struct braid_import_view {
+    /**
+     * The size of this struct in the library. A field beyond it does not exist.
+     */
+    uint32_t struct_size;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * The hash of the block.
+     */
+    struct braid_hash block_hash;
+    /**
+     * The senders, one per transaction; NULL where there are none.
+     */
+    const struct braid_address *senders;
+    /**
+     * How many senders there are.
+     */
+    uint64_t senders_count;
+} braid_import_view;
+
+/**
+ * What a list says somewhere.
+ */
+typedef struct braid_access_value {
+    /**
+     * `BRAID_VALUE_`.
+     */
+    uint32_t kind;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * The word or the nonce; else zero.
+     */
+    struct braid_u256 number;
+    /**
+     * The code; NULL where there is none, or an empty one.
+     */
+    struct braid_bytes code;
+} braid_access_value;
+
+/**
+ * How a claimed access list relates to the one that the execution produced.
+ */
+typedef struct braid_access_list_check {
+    /**
+     * The size of this struct in the library. A field beyond it does not exist.
+     */
+    uint32_t struct_size;
+    /**
+     * `BRAID_ACCESS_`: the part of the account's entry where the first difference is.
+     */
+    uint32_t part;
+    /**
+     * How many entries differ, are missing or are superfluous. 0: the lists are equal, and the
+     * fields about the first difference say nothing.
+     */
+    uint64_t mismatches;
+    /**
+     * The block access index of the first difference, by address, then part, then index: 0 for the
+     * system calls before the transactions, `i + 1` for the transaction with index `i`, one more
+     * than the last of them for the block's end; -1 for what a list says of the block as a whole:
+     * accounts, reads, order.
+     */
+    int64_t index;
+    /**
+     * The account.
+     */
+    struct braid_address address;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * The slot, where the part is one; else zero.
+     */
+    struct braid_u256 slot;
+    /**
+     * What the claimed list says there.
+     */
+    struct braid_access_value claimed;
+    /**
+     * What the execution gave there.
+     */
+    struct braid_access_value produced;
+    /**
+     * The first difference in words: UTF-8, NUL-terminated, never NULL, empty without one.
+     */
+    const char *message;
+    /**
+     * The message's length without the terminating NUL.
+     */
+    uint64_t message_len;
+} braid_access_list_check;
+
+/**
+ * Takes the result of the block with this index in the range. The blocks come in order, on the
+ * thread that called `braid_execute_range`, while later blocks are executed already. Since ABI
+ * 0.3.
+ *
+ * `BRAID_OK` goes on, `BRAID_RANGE_STOP` ends the range. Any other answer ends it too, and
+ * `braid_execute_range` returns `BRAID_BLOCK_REFUSED` with the answer as `host_code`. Must not
+ * execute a block, wait for one on the same executor, throw, or leave by a long jump.
+ *
+ * Ownership: the host frees `result` with `braid_result_free`, whatever it answers, now or later,
+ * on any thread.
+ */
+typedef int32_t (*braid_range_fn)(void *user, uint64_t index, struct braid_result *result);
+
+/**
+ * Consecutive blocks to execute. Everything is borrowed during the call. Since ABI 0.3.
+ */
+typedef struct braid_range_request {
+    /**
+     * The size of this struct.
+     */
+    uint32_t struct_size;
+    /**
+     * `BRAID_WANT_` and `BRAID_CHECK_` flags, for every block.
+     */
+    uint32_t flags;
+    /**
+     * The chain's rules.
+     */
+    const struct braid_chain *chain;
+    /**
+     * The blocks, each one the parent of the next.
+     */
+    const struct braid_block *const *blocks;
+    /**
+     * How many blocks there are.
+     */
+    uint64_t blocks_count;
+    /**
+     * The state before the first block, to be read through callbacks; NULL where `prestate` is
+     * given. Its hints, `prefetch` and `read_many`, are about all the blocks.
+     */
+    const struct braid_reader *reader;
+    /**
+     * The state before the first block, in memory; NULL where `reader` is given.
+     */
+    const struct braid_prestate *prestate;
+    /**
+     * NULL, or the token that abandons the range.
+     */
+    const struct braid_cancel *cancel;
+    /**
+     * After how many nanoseconds from the call the range is abandoned; 0: never. Looked at between
+     * transactions, as the token is.
+     */
+    uint64_t timeout_ns;
+    /**
+     * Takes the results.
+     */
+    braid_range_fn each;
+    /**
+     * Passed to `each`.
+     */
+    void *each_user;
+} braid_range_request;
 
 /**
  * The net effect of a block on one account.
@@ -1110,6 +1362,17 @@ void braid_chain_free(struct braid_chain *chain);
 const struct braid_error_view *braid_error_get(const struct braid_error *error);
 
 /**
+ * The index in the range of the block that failed; -1 where it is not a block of a range that
+ * failed, and for NULL. Since ABI 0.3.
+ *
+ * Safe from any thread; never blocks or calls back.
+ *
+ * # Safety
+ * `error` is NULL or an error that was not freed.
+ */
+int64_t braid_error_block(const struct braid_error *error);
+
+/**
  * Frees an error and its view; NULL is allowed.
  *
  * Never blocks or calls back.
@@ -1163,6 +1426,94 @@ int32_t braid_executor_new(const struct braid_executor_options *options,
  * `executor` is NULL or an executor that was not freed, and nobody begins to use it any more.
  */
 void braid_executor_free(struct braid_executor *executor);
+
+/**
+ * Imports a block on its parent state: recovers the senders on the executor's threads, compares
+ * the body with the header (transactions root, ommers hash, withdrawals root), executes the block,
+ * and compares the result with the header as `BRAID_CHECK_HEADER` does, whether that is set or
+ * not. Not compared: the state root, and what relates the header to its parent. Since ABI 0.3.
+ *
+ * As for `braid_execute`, the commit stream included, but: `request->block->senders` must be NULL
+ * (else `BRAID_INVALID_ARGUMENT`), a body that the header contradicts is `BRAID_BODY_MISMATCH`,
+ * and `braid_result_import` gives what the import found. The error's message names the header's
+ * field.
+ *
+ * Ownership: `request` is borrowed; the caller frees `*out`. Safe from any thread; calls on one
+ * executor take turns. Blocks until the block is done; calls the reader and `commit` back, on this
+ * and other threads.
+ *
+ * # Safety
+ * As for `braid_execute`.
+ */
+int32_t braid_import(const struct braid_executor *executor,
+                     const struct braid_request *request,
+                     struct braid_result **out,
+                     struct braid_error **error);
+
+/**
+ * What `braid_import` found beside the result; NULL for a result of another function, and for
+ * NULL. Since ABI 0.3.
+ *
+ * Ownership: borrowed, with all that it points to, until the result is freed. Safe from any
+ * thread; never blocks or calls back.
+ *
+ * # Safety
+ * `result` is NULL or a result that was not freed.
+ */
+const struct braid_import_view *braid_result_import(const struct braid_result *result);
+
+/**
+ * Executes a block, and produces its access list whatever its fork: `BRAID_HAS_ACCESS_LIST` is set
+ * in the result, and `access_list_rlp` is the list. On a fork with access lists `braid_execute`
+ * produces it too. Costs some time and memory more than that. Since ABI 0.3.
+ *
+ * As for `braid_execute`, but `request->commit` must be NULL (else `BRAID_INVALID_ARGUMENT`).
+ *
+ * Ownership: `request` is borrowed; the caller frees `*out`. Safe from any thread; calls on one
+ * executor take turns. Blocks until the block is done; calls the reader back, on this and other
+ * threads.
+ *
+ * # Safety
+ * As for `braid_execute`.
+ */
+int32_t braid_produce_access_list(const struct braid_executor *executor,
+                                  const struct braid_request *request,
+                                  struct braid_result **out,
+                                  struct braid_error **error);
+
+/**
+ * As `braid_produce_access_list`, helped by `request->block->access_list_rlp`, which is claimed to
+ * be the block's list and must be given (else `BRAID_NULL_ARGUMENT`), and compares the claim with
+ * what the execution produced: `braid_result_access_list_check`. Since ABI 0.3.
+ *
+ * With a right list each transaction runs once, without waiting for the ones before it. A wrong
+ * one costs time, and changes neither the result nor the status: where the header commits to the
+ * list, it is for the host to say that a mismatch makes the block invalid. What cannot be decoded
+ * is `BRAID_BAD_ACCESS_LIST`.
+ *
+ * Ownership: `request` is borrowed; the caller frees `*out`. Safe from any thread; calls on one
+ * executor take turns. Blocks until the block is done; calls the reader back, on this and other
+ * threads.
+ *
+ * # Safety
+ * As for `braid_execute`.
+ */
+int32_t braid_execute_with_access_list(const struct braid_executor *executor,
+                                       const struct braid_request *request,
+                                       struct braid_result **out,
+                                       struct braid_error **error);
+
+/**
+ * How the claimed access list relates to the produced one; NULL unless the result came from
+ * `braid_execute_with_access_list`, and for NULL. Since ABI 0.3.
+ *
+ * Ownership: borrowed, with all that it points to, until the result is freed. Safe from any
+ * thread; never blocks or calls back.
+ *
+ * # Safety
+ * `result` is NULL or a result that was not freed.
+ */
+const struct braid_access_list_check *braid_result_access_list_check(const struct braid_result *result);
 
 /**
  * Makes an empty pre-state.
@@ -1242,6 +1593,37 @@ int32_t braid_prestate_block_hash(struct braid_prestate *prestate,
  * either.
  */
 void braid_prestate_free(struct braid_prestate *prestate);
+
+/**
+ * Executes consecutive blocks, the first one on the state that the reader or the pre-state has,
+ * each other one on what the blocks before it leave, and gives every result to `each`. With more
+ * than one thread the blocks overlap: idle threads go ahead with the next one. Each result is what
+ * `braid_execute` gives for the block. Since ABI 0.3.
+ *
+ * The state is asked for nothing that a block of the range has changed, and for no hash of one.
+ * All blocks are decoded first. Memory: the decoded blocks, what two blocks need, and an entry for
+ * each account and slot that the range has changed so far; give a long range in parts.
+ *
+ * The error's `transaction` and message are those of the block that failed, and
+ * `braid_error_block` says which one it is. `each` got all blocks before that one and no other;
+ * none where a block cannot be decoded. A status from 300 to 399 means that this block is invalid,
+ * `BRAID_BROKEN_RANGE` that it does not follow the block before it, any other one but `BRAID_OK`
+ * that nothing is known about it. In `braid_statistics`, `execute_ns` is the time since the block
+ * before was given, and `reads` and `batched_reads` count since then.
+ *
+ * Ownership: `range` is borrowed; `each` owns the results. Safe from any thread; calls on one
+ * executor take turns. Blocks until the range is done; calls `each` back on this thread, the
+ * reader on this and other threads. A callback that calls this function is answered
+ * `BRAID_REENTRANT`. The calling thread executes too; its stack needs 256 KiB.
+ *
+ * # Safety
+ * `executor` is NULL or live. `range` is NULL or points to as many bytes as its `struct_size`
+ * says, and so do the structs that it points to; its handles are live; its bytes are readable.
+ * `error` is NULL or may be written.
+ */
+int32_t braid_execute_range(const struct braid_executor *executor,
+                            const struct braid_range_request *range,
+                            struct braid_error **error);
 
 /**
  * Gives the code to the library; once per callback.

@@ -47,6 +47,8 @@ using Key = braid_key;
 using Answer = braid_answer;
 using Commit = braid_commit;
 using CommittedAccount = braid_committed_account;
+using AccessListCheck = braid_access_list_check;
+using AccessValue = braid_access_value;
 using Bytes = std::span<const std::uint8_t>;
 
 static_assert(sizeof(Address) == 20 && sizeof(Hash) == 32 && sizeof(U256) == 32);
@@ -70,8 +72,10 @@ struct Error {
     /// What the failing callback answered.
     std::int32_t host_code = 0;
     std::string message;
-    /// What a reader or the commit callback threw, if it did.
+    /// What a reader, the commit callback or that of a range threw, if it did.
     std::exception_ptr exception;
+    /// The index in the range of the block that failed, or -1.
+    std::int64_t block = -1;
 
     /// Only then may a host reject the block.
     bool invalid_block() const { return status >= 300 && status < 400; }
@@ -120,6 +124,7 @@ inline Error take(std::int32_t status, braid_error *raw) {
         error.transaction = view->transaction;
         error.host_code = view->host_code;
         error.message.assign(view->message, static_cast<std::size_t>(view->message_len));
+        error.block = braid_error_block(raw);
     }
     return error;
 }
@@ -439,6 +444,21 @@ struct Calls {
         return thrown.guard(call);
     }
 
+    /// Points here, where the callbacks find their reader.
+    braid_reader raw(bool serial) {
+        braid_reader raw{};
+        raw.struct_size = sizeof raw;
+        raw.flags = serial ? BRAID_READER_SERIAL : 0;
+        raw.user = this;
+        raw.account = account;
+        raw.storage = storage;
+        raw.code = code;
+        raw.block_hash = block_hash;
+        if constexpr (Prefetcher<R>) raw.prefetch = prefetch;
+        if constexpr (BatchReader<R>) raw.read_many = read_many;
+        return raw;
+    }
+
     static std::int32_t prefetch(void *user, const Key *keys, std::uint64_t count) noexcept
         requires Prefetcher<R>
     {
@@ -489,6 +509,28 @@ struct Calls {
     }
 };
 
+/// What a callback threw goes into the error.
+template <class Result>
+Expected<Result> with_thrown(Expected<Result> result, const Thrown &thrown) {
+    if (result || result.error().host_code != THREW) return result;
+    Error error = result.error();
+    error.exception = thrown.exception();
+    return error;
+}
+
+/// Calls with a token that `stop` triggers; with NULL where it never will.
+template <class Result, class Call>
+Expected<Result> cancellable(const std::stop_token &stop, Call call) {
+    if (!stop.stop_possible()) return call(nullptr);
+    braid_cancel *cancel = nullptr;
+    braid_error *error = nullptr;
+    const std::int32_t status = braid_cancel_new(&cancel, &error);
+    if (status != BRAID_OK) return take(status, error);
+    const Handle<braid_cancel, braid_cancel_free> owner(cancel);
+    const std::stop_callback trigger(stop, [cancel] { braid_cancel_trigger(cancel); });
+    return call(cancel);
+}
+
 }  // namespace detail
 
 /// The result of a valid block; everything it gives lives as long as it does.
@@ -496,6 +538,7 @@ class Outcome {
 public:
     explicit Outcome(braid_result *handle) : handle_(handle), view_(braid_result_get(handle)) {}
 
+    const braid_result *get() const { return handle_.get(); }
     const braid_result_view &view() const { return *view_; }
     std::uint64_t gas_used() const { return view_->gas_used; }
     std::uint64_t blob_gas_used() const { return view_->blob_gas_used; }
@@ -530,6 +573,43 @@ private:
     const braid_result_view *view_;
 };
 
+/// The result of a block that agrees with its header in everything but the state root, which was
+/// not looked at.
+class Imported : public Outcome {
+public:
+    explicit Imported(braid_result *handle)
+        : Outcome(handle), import_(braid_result_import(handle)) {}
+
+    /// The hash of the block.
+    const Hash &block_hash() const { return import_->block_hash; }
+    /// The senders of the transactions, recovered from the signatures.
+    std::span<const Address> senders() const {
+        return {import_->senders, static_cast<std::size_t>(import_->senders_count)};
+    }
+
+private:
+    const braid_import_view *import_;
+};
+
+/// The result of a block that was executed with a claimed access list.
+class Listed : public Outcome {
+public:
+    explicit Listed(braid_result *handle)
+        : Outcome(handle), check_(braid_result_access_list_check(handle)) {}
+
+    /// Whether the claimed list is the one that the execution produced.
+    bool matches() const { return check_->mismatches == 0; }
+    /// How many entries differ, and the first of them.
+    const AccessListCheck &check() const { return *check_; }
+    /// The first difference in words; empty without one.
+    std::string_view message() const {
+        return {check_->message, static_cast<std::size_t>(check_->message_len)};
+    }
+
+private:
+    const AccessListCheck *check_;
+};
+
 inline std::span<const Log> logs(const Receipt &of) {
     return {of.logs, static_cast<std::size_t>(of.logs_count)};
 }
@@ -546,6 +626,30 @@ inline std::span<const CommittedAccount> accounts(const Commit &of) {
 inline std::span<const CodeWithHash> codes(const Commit &of) {
     return {of.codes, static_cast<std::size_t>(of.codes_count)};
 }
+
+/// Takes the blocks of a range in order, on the calling thread, while later ones are executed.
+/// False ends the range without an error, an exception with one. Must not execute a block, nor wait
+/// for one on the same executor.
+using RangeCallback = std::function<bool(std::size_t index, Outcome outcome)>;
+
+namespace detail {
+
+/// The callback of one range.
+struct Blocks {
+    const RangeCallback &callback;
+    Thrown &thrown;
+
+    static std::int32_t each(void *user, std::uint64_t index, braid_result *result) noexcept {
+        auto &blocks = *static_cast<Blocks *>(user);
+        Outcome outcome(result);
+        return blocks.thrown.guard([&]() -> std::int32_t {
+            const auto at = static_cast<std::size_t>(index);
+            return blocks.callback(at, std::move(outcome)) ? BRAID_OK : BRAID_RANGE_STOP;
+        });
+    }
+};
+
+}  // namespace detail
 
 struct ExecutorOptions {
     /// The calling thread included; 0: one per core.
@@ -590,77 +694,180 @@ public:
     /// Executes a block on a state in memory.
     Expected<Outcome> execute(const Chain &chain, const Block &block, const Prestate &state,
                               const ExecuteOptions &options = {}) const {
-        braid_request request = make_request(chain, block, options);
-        request.prestate = state.get();
-        detail::Thrown thrown;
-        return run(request, options, thrown);
+        return call<Outcome>(braid_execute, chain, block, state, options);
     }
 
     /// Executes a block on a state that is read through `reader`.
     template <StateReader R>
     Expected<Outcome> execute(const Chain &chain, const Block &block, R &reader,
                               const ExecuteOptions &options = {}) const {
+        return call<Outcome>(braid_execute, chain, block, reader, options);
+    }
+
+    /// Imports a block: recovers the senders, which the block must not have, compares the body
+    /// with the header, executes the block, and compares the result with the header, whatever
+    /// `check_header` is. Not looked at: the state root, and the header against its parent.
+    Expected<Imported> import_block(const Chain &chain, const Block &block, const Prestate &state,
+                                    const ExecuteOptions &options = {}) const {
+        return call<Imported>(braid_import, chain, block, state, options);
+    }
+
+    /// As above, on a state that is read through `reader`.
+    template <StateReader R>
+    Expected<Imported> import_block(const Chain &chain, const Block &block, R &reader,
+                                    const ExecuteOptions &options = {}) const {
+        return call<Imported>(braid_import, chain, block, reader, options);
+    }
+
+    /// Executes a block, and produces its access list (EIP-7928) whatever its fork. Without
+    /// commit stream.
+    Expected<Outcome> produce_access_list(const Chain &chain, const Block &block,
+                                          const Prestate &state,
+                                          const ExecuteOptions &options = {}) const {
+        return call<Outcome>(braid_produce_access_list, chain, block, state, options);
+    }
+
+    /// As above, on a state that is read through `reader`.
+    template <StateReader R>
+    Expected<Outcome> produce_access_list(const Chain &chain, const Block &block, R &reader,
+                                          const ExecuteOptions &options = {}) const {
+        return call<Outcome>(braid_produce_access_list, chain, block, reader, options);
+    }
+
+    /// As produce_access_list, helped by what is claimed to be the block's list, which the block
+    /// must have, and compares the two. A wrong list costs time and changes no result; it is for
+    /// the host to say whether a mismatch makes the block invalid.
+    Expected<Listed> execute_with_access_list(const Chain &chain, const Block &block,
+                                              const Prestate &state,
+                                              const ExecuteOptions &options = {}) const {
+        return call<Listed>(braid_execute_with_access_list, chain, block, state, options);
+    }
+
+    /// As above, on a state that is read through `reader`.
+    template <StateReader R>
+    Expected<Listed> execute_with_access_list(const Chain &chain, const Block &block, R &reader,
+                                              const ExecuteOptions &options = {}) const {
+        return call<Listed>(braid_execute_with_access_list, chain, block, reader, options);
+    }
+
+    /// Executes consecutive blocks, the first one on this state, each other one on what the blocks
+    /// before it leave; with more than one thread they overlap. `each` gets the results in order:
+    /// all before the block that Error::block names. There is no commit stream.
+    Expected<void> execute_range(const Chain &chain, std::span<const Block> blocks,
+                                 const Prestate &state, const RangeCallback &each,
+                                 const ExecuteOptions &options = {}) const {
+        braid_range_request range = make_range(chain, options);
+        range.prestate = state.get();
+        detail::Thrown thrown;
+        return run_range(range, blocks, each, options, thrown);
+    }
+
+    /// As above, on a state that is read through `reader`.
+    template <StateReader R>
+    Expected<void> execute_range(const Chain &chain, std::span<const Block> blocks, R &reader,
+                                 const RangeCallback &each,
+                                 const ExecuteOptions &options = {}) const {
         detail::Thrown thrown;
         detail::Calls<R> calls{reader, thrown};
-        braid_reader raw{};
-        raw.struct_size = sizeof raw;
-        raw.flags = options.serial_reader ? BRAID_READER_SERIAL : 0;
-        raw.user = &calls;
-        raw.account = detail::Calls<R>::account;
-        raw.storage = detail::Calls<R>::storage;
-        raw.code = detail::Calls<R>::code;
-        raw.block_hash = detail::Calls<R>::block_hash;
-        if constexpr (Prefetcher<R>) raw.prefetch = detail::Calls<R>::prefetch;
-        if constexpr (BatchReader<R>) raw.read_many = detail::Calls<R>::read_many;
-        braid_request request = make_request(chain, block, options);
-        request.reader = &raw;
-        return run(request, options, thrown);
+        const braid_reader raw = calls.raw(options.serial_reader);
+        braid_range_request range = make_range(chain, options);
+        range.reader = &raw;
+        return run_range(range, blocks, each, options, thrown);
     }
 
 private:
+    /// A function that executes one block.
+    using Function = decltype(&braid_execute);
+
+    template <class Result>
+    Expected<Result> call(Function function, const Chain &chain, const Block &block,
+                          const Prestate &state, const ExecuteOptions &options) const {
+        braid_request request = make_request(chain, block, options);
+        request.prestate = state.get();
+        detail::Thrown thrown;
+        return run<Result>(function, request, options, thrown);
+    }
+
+    template <class Result, StateReader R>
+    Expected<Result> call(Function function, const Chain &chain, const Block &block, R &reader,
+                          const ExecuteOptions &options) const {
+        detail::Thrown thrown;
+        detail::Calls<R> calls{reader, thrown};
+        const braid_reader raw = calls.raw(options.serial_reader);
+        braid_request request = make_request(chain, block, options);
+        request.reader = &raw;
+        return run<Result>(function, request, options, thrown);
+    }
+
     static braid_request make_request(const Chain &chain, const Block &block,
                                       const ExecuteOptions &options) {
         braid_request request{};
         request.struct_size = sizeof request;
-        request.flags = (options.receipts_rlp ? BRAID_WANT_RECEIPTS_RLP : 0) |
-                        (options.check_header ? BRAID_CHECK_HEADER : 0);
+        request.flags = flags(options);
         request.chain = chain.get();
         request.block = &block.raw();
-        request.timeout_ns =
-            options.timeout.count() > 0 ? static_cast<std::uint64_t>(options.timeout.count()) : 0;
+        request.timeout_ns = timeout(options);
         return request;
     }
 
-    /// What a callback threw goes into the error.
-    Expected<Outcome> run(braid_request &request, const ExecuteOptions &options,
-                          detail::Thrown &thrown) const {
+    static braid_range_request make_range(const Chain &chain, const ExecuteOptions &options) {
+        braid_range_request range{};
+        range.struct_size = sizeof range;
+        range.flags = flags(options);
+        range.chain = chain.get();
+        range.timeout_ns = timeout(options);
+        return range;
+    }
+
+    static std::uint32_t flags(const ExecuteOptions &options) {
+        return (options.receipts_rlp ? BRAID_WANT_RECEIPTS_RLP : 0u) |
+               (options.check_header ? BRAID_CHECK_HEADER : 0u);
+    }
+
+    static std::uint64_t timeout(const ExecuteOptions &options) {
+        const auto given = options.timeout.count();
+        return given > 0 ? static_cast<std::uint64_t>(given) : 0;
+    }
+
+    Expected<void> run_range(braid_range_request &range, std::span<const Block> of,
+                             const RangeCallback &each, const ExecuteOptions &options,
+                             detail::Thrown &thrown) const {
+        if (!each || options.commit) {
+            Error error;
+            error.status = BRAID_INVALID_ARGUMENT;
+            error.message = "a range needs a callback for its blocks, and has no commit stream";
+            return error;
+        }
+        std::vector<const braid_block *> blocks;
+        for (const Block &block : of) blocks.push_back(&block.raw());
+        detail::Blocks calls{each, thrown};
+        range.blocks = blocks.data();
+        range.blocks_count = blocks.size();
+        range.each = detail::Blocks::each;
+        range.each_user = &calls;
+        auto done = detail::cancellable<void>(options.stop, [&](const braid_cancel *cancel) {
+            range.cancel = cancel;
+            return detail::check(
+                [&](auto error) { return braid_execute_range(handle_.get(), &range, error); });
+        });
+        return detail::with_thrown(std::move(done), thrown);
+    }
+
+    template <class Result>
+    Expected<Result> run(Function function, braid_request &request, const ExecuteOptions &options,
+                         detail::Thrown &thrown) const {
         detail::Commits commits{options.commit, thrown};
         if (options.commit) {
             request.commit = detail::Commits::commit;
             request.commit_user = &commits;
         }
-        auto outcome = run_within(request, options);
-        if (outcome || outcome.error().host_code != detail::THREW) return outcome;
-        Error error = outcome.error();
-        error.exception = thrown.exception();
-        return error;
-    }
-
-    Expected<Outcome> run_within(braid_request &request, const ExecuteOptions &options) const {
-        const auto execute = [&] {
-            return detail::make<Outcome, braid_result>([&](auto out, auto error) {
-                return braid_execute(handle_.get(), &request, out, error);
+        auto result = detail::cancellable<Result>(options.stop, [&](const braid_cancel *cancel) {
+            request.cancel = cancel;
+            return detail::make<Result, braid_result>([&](auto out, auto error) {
+                return function(handle_.get(), &request, out, error);
             });
-        };
-        if (!options.stop.stop_possible()) return execute();
-        braid_cancel *cancel = nullptr;
-        braid_error *error = nullptr;
-        const std::int32_t status = braid_cancel_new(&cancel, &error);
-        if (status != BRAID_OK) return detail::take(status, error);
-        const detail::Handle<braid_cancel, braid_cancel_free> owner(cancel);
-        const std::stop_callback trigger(options.stop, [cancel] { braid_cancel_trigger(cancel); });
-        request.cancel = cancel;
-        return execute();
+        });
+        return detail::with_thrown(std::move(result), thrown);
     }
 
     detail::Handle<braid_executor, braid_executor_free> handle_;

@@ -102,6 +102,52 @@ func TestConcurrentUnderGarbageCollection(t *testing.T) {
 	group.Wait()
 }
 
+// Goroutines call different functions of one executor at the same time.
+func TestConcurrentFunctions(t *testing.T) {
+	block, blocks := small(t), line(t)
+	executor := newExecutor(t, 2)
+	execute, imported, lists, ranged := request(t, block), importable(t, block), listed(t, block),
+		rangeOf(t, blocks)
+	for name, call := range map[string]func(ctx context.Context) error{
+		"execute": func(ctx context.Context) error {
+			result, err := executor.Execute(ctx, execute)
+			if err != nil {
+				return err
+			}
+			return block.Check(result)
+		},
+		"import": func(ctx context.Context) error {
+			got, err := executor.Import(ctx, imported)
+			if err != nil {
+				return err
+			}
+			return block.Check(got.Result)
+		},
+		"access list": func(ctx context.Context) error {
+			result, _, err := executor.ExecuteWithAccessList(ctx, lists)
+			if err != nil {
+				return err
+			}
+			return block.CheckListed(result)
+		},
+		"range": func(ctx context.Context) error {
+			count := 0
+			return executor.ExecuteRange(ctx, ranged, taking(blocks, &count))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			for range 50 {
+				if err := call(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // What nobody closes is closed by the collector; nothing of it may be freed under a user.
 func TestForgottenHandles(t *testing.T) {
 	block := small(t)

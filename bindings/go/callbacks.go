@@ -6,6 +6,7 @@ package braid
 import "C"
 
 import (
+	"errors"
 	"runtime/cgo"
 	"runtime/debug"
 	"sync"
@@ -16,9 +17,11 @@ import (
 // block's speculations gives more, and then the last one stands for the rest.
 const maxKept = 4096
 
-// call is one execution with a reader: what the callbacks find behind their handle.
+// call is one execution with callbacks: what the callbacks find behind their handle.
 type call struct {
 	reader Reader
+	// each takes the blocks of a range.
+	each   func(index int, result *Result) error
 	mu     sync.Mutex
 	failed []error
 }
@@ -111,4 +114,22 @@ func braidGoBlockHash(user C.uintptr_t, number C.uint64_t, to *C.braid_hash) (an
 	}
 	*(*Hash)(unsafe.Pointer(to)) = hash
 	return C.BRAID_FOUND
+}
+
+//export braidGoBlock
+func braidGoBlock(user C.uintptr_t, index C.uint64_t, result *C.braid_result) (answer C.int32_t) {
+	c := callOf(user)
+	defer c.caught(&answer)
+	defer C.braid_result_free(result)
+	decoded, err := decode(C.braid_result_get(result))
+	if err == nil {
+		err = c.each(int(index), decoded)
+	}
+	switch {
+	case errors.Is(err, ErrStopRange):
+		return C.BRAID_RANGE_STOP
+	case err != nil:
+		return c.fail(err)
+	}
+	return C.BRAID_OK
 }

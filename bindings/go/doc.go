@@ -4,14 +4,16 @@
 // Actors: an [Executor] owns the threads and may be shared; a [Chain] holds the rules; the parent
 // state is either a [Reader], which the executor's threads call at the same time, or a [Prestate],
 // which holds all of it and calls nothing back; [Executor.Execute] gives a [Result] whose values
-// are copies and outlive every handle.
+// are copies and outlive every handle. [Executor.Import] also verifies what a block says of itself,
+// [Executor.ExecuteWithAccessList] and [Executor.ProduceAccessList] take and give block access
+// lists (EIP-7928), [Executor.ExecuteRange] overlaps consecutive blocks.
 //
 // Invariants:
 //   - Only an error for which errors.Is(err, ErrInvalidBlock) holds says that a block is invalid.
 //     After any other error nothing is known about it, and the executor is usable.
 //   - A handle is freed once, after its last user; Close may be called twice and at any time, also
-//     by a reader. What is used after Close answers [ErrClosed].
-//   - No Go pointer stays in the library after a call, and a panic of a reader never leaves Go.
+//     by a callback. What is used after Close answers [ErrClosed].
+//   - No Go pointer stays in the library after a call, and a panic of a callback never leaves Go.
 //
 // # Linking
 //

@@ -25,18 +25,25 @@ var (
 	ErrUnavailable = errors.New("braid: the library is not available")
 )
 
+// ErrStopRange, returned by the function that [Executor.ExecuteRange] gives the blocks, ends the
+// range without an error.
+var ErrStopRange = errors.New("braid: enough blocks")
+
 // Status is a status code of the C ABI; its ranges are those of the errors above.
 type Status int32
 
 // The status codes that a host may want to tell apart. The header braid.h lists all.
 const (
 	StatusReentrant        Status = 104
+	StatusBrokenRange      Status = 106
 	StatusUnknownChain     Status = 205
 	StatusUnknownFork      Status = 207
 	StatusHeaderMismatch   Status = 305
+	StatusBodyMismatch     Status = 306
 	StatusStateUnreadable  Status = 401
 	StatusCancelled        Status = 402
 	StatusTimedOut         Status = 403
+	StatusBlockRefused     Status = 405
 	StatusPanic            Status = 501
 	statusInvalidArgument  Status = 103
 	firstInvalid, overLast Status = 300, 400
@@ -108,7 +115,22 @@ func (e *BlockInvalidError) Error() string {
 // Unwrap gives [ErrInvalidBlock].
 func (e *BlockInvalidError) Unwrap() error { return ErrInvalidBlock }
 
-// PanicError is the panic of a [Reader].
+// RangeError says which block of a range failed. The blocks before it were given.
+type RangeError struct {
+	// Index is the block's in the range.
+	Index int
+	// Err is what [Executor.Execute] would answer for the block: a [BlockInvalidError], or an
+	// [Error].
+	Err error
+}
+
+// Error implements error. The error of the block names its index.
+func (e *RangeError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the error of the block.
+func (e *RangeError) Unwrap() error { return e.Err }
+
+// PanicError is the panic of a [Reader], or of a function that takes the blocks of a range.
 type PanicError struct {
 	// Value is what was given to panic.
 	Value any
@@ -118,7 +140,7 @@ type PanicError struct {
 
 // Error implements error; the stack is in it, for the panic did not end the program.
 func (e *PanicError) Error() string {
-	return fmt.Sprintf("the reader panicked: %v\n%s", e.Value, e.Stack)
+	return fmt.Sprintf("the callback panicked: %v\n%s", e.Value, e.Stack)
 }
 
 // Unwrap gives the value, where it is an error.

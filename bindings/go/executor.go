@@ -9,6 +9,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/cgo"
+	"time"
 	"unsafe"
 )
 
@@ -58,49 +59,86 @@ func (e *Executor) Close() { e.handle.close() }
 // Errors: [BlockInvalidError], or [Error] of any other kind. Where the context ends it, the error
 // wraps the context's cause.
 func (e *Executor) Execute(ctx context.Context, request *Request) (*Result, error) {
+	var result *Result
+	err := e.call(ctx, C.BRAID_GO_EXECUTE, request, func(from *C.braid_result) (err error) {
+		result, err = decode(C.braid_result_get(from))
+		return err
+	})
+	return result, err
+}
+
+// call runs one of the functions that execute one block, and gives its result to take, which copies
+// what it needs.
+func (e *Executor) call(
+	ctx context.Context, function C.uint32_t, request *Request, take func(*C.braid_result) error,
+) error {
 	executor, err := e.handle.acquire()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer e.handle.release()
 	if err := check(request); err != nil {
-		return nil, err
+		return err
 	}
 	if ctx.Err() != nil {
-		return nil, cancelled(ctx, "before the execution began")
+		return cancelled(ctx, "before the execution began")
 	}
-	chain, err := request.Chain.handle.acquire()
+	chain, prestate, release, err := hold(request.Chain, request.Prestate)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer request.Chain.handle.release()
+	defer release()
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
 	with := newRequest(request, &pinner)
-	with.chain = (*C.braid_chain)(chain)
-	if request.Prestate != nil {
-		prestate, err := request.Prestate.handle.acquire()
-		if err != nil {
-			return nil, err
-		}
-		defer request.Prestate.handle.release()
-		request.Prestate.mu.RLock()
-		defer request.Prestate.mu.RUnlock()
-		with.prestate = (*C.braid_prestate)(prestate)
+	with.chain, with.prestate = chain, prestate
+	result, err := run(ctx, function, (*C.braid_executor)(executor), request, with)
+	if err != nil {
+		return err
 	}
-	return run(ctx, (*C.braid_executor)(executor), request, with)
+	defer C.braid_result_free(result)
+	return take(result)
 }
 
 func check(request *Request) error {
-	switch {
-	case request == nil || request.Chain == nil || request.Block == nil:
+	if request == nil || request.Chain == nil || request.Block == nil {
 		return mistake("a request needs a chain and a block")
-	case (request.Reader == nil) == (request.Prestate == nil):
+	}
+	return checkState(request.Reader, request.Prestate, request.Timeout)
+}
+
+func checkState(reader Reader, prestate *Prestate, timeout time.Duration) error {
+	switch {
+	case (reader == nil) == (prestate == nil):
 		return mistake("a request needs a reader or a pre-state, not both")
-	case request.Timeout < 0:
-		return mistake("a timeout of %v", request.Timeout)
+	case timeout < 0:
+		return mistake("a timeout of %v", timeout)
 	}
 	return nil
+}
+
+// hold acquires a chain and, where it is not nil, a pre-state, which nobody changes until release.
+func hold(
+	chain *Chain, prestate *Prestate,
+) (c *C.braid_chain, p *C.braid_prestate, release func(), err error) {
+	chainPtr, err := chain.handle.acquire()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if prestate == nil {
+		return (*C.braid_chain)(chainPtr), nil, chain.handle.release, nil
+	}
+	prestatePtr, err := prestate.handle.acquire()
+	if err != nil {
+		chain.handle.release()
+		return nil, nil, nil, err
+	}
+	prestate.mu.RLock()
+	return (*C.braid_chain)(chainPtr), (*C.braid_prestate)(prestatePtr), func() {
+		prestate.mu.RUnlock()
+		prestate.handle.release()
+		chain.handle.release()
+	}, nil
 }
 
 func cancelled(ctx context.Context, message string) error {
@@ -110,13 +148,15 @@ func cancelled(ctx context.Context, message string) error {
 
 // run executes with a token that the context triggers and a handle for the callbacks.
 func run(
-	ctx context.Context, executor *C.braid_executor, request *Request, with *C.braid_request,
-) (*Result, error) {
-	release, err := watch(ctx, with)
+	ctx context.Context, function C.uint32_t, executor *C.braid_executor, request *Request,
+	with *C.braid_request,
+) (*C.braid_result, error) {
+	token, release, err := watch(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	with.cancel = token
 	c := &call{reader: request.Reader}
 	var user C.uintptr_t
 	var flags C.uint32_t
@@ -130,12 +170,11 @@ func run(
 	}
 	var result *C.braid_result
 	var details *C.braid_error
-	status := C.braid_go_execute(executor, with, user, flags, &result, &details)
+	status := C.braid_go_execute(function, executor, with, user, flags, &result, &details)
 	if status != C.BRAID_OK {
 		return nil, explain(ctx, c, status, details)
 	}
-	defer C.braid_result_free(result)
-	return decode(C.braid_result_get(result))
+	return result, nil
 }
 
 // explain adds the host's own error to a failure of the host.
@@ -147,7 +186,7 @@ func explain(ctx context.Context, c *call, status C.int32_t, details *C.braid_er
 	err := failure(status, details)
 	if host, ok := err.(*Error); ok {
 		switch host.Status {
-		case StatusStateUnreadable:
+		case StatusStateUnreadable, StatusBlockRefused:
 			host.Cause = c.cause(code)
 		case StatusCancelled:
 			host.Cause = context.Cause(ctx)
@@ -156,16 +195,16 @@ func explain(ctx context.Context, c *call, status C.int32_t, details *C.braid_er
 	return err
 }
 
-// watch gives the request a token that the context triggers, without a goroutine while the context
-// lives. The token is freed after the execution and after a trigger that has begun.
-func watch(ctx context.Context, with *C.braid_request) (func(), error) {
+// watch gives a token that the context triggers, nil where it never will; without a goroutine while
+// the context lives. The token is freed after the execution and after a trigger that has begun.
+func watch(ctx context.Context) (*C.braid_cancel, func(), error) {
 	if ctx.Done() == nil {
-		return func() {}, nil
+		return nil, func() {}, nil
 	}
 	var token *C.braid_cancel
 	var details *C.braid_error
 	if status := C.braid_cancel_new(&token, &details); status != C.BRAID_OK {
-		return nil, failure(status, details)
+		return nil, nil, failure(status, details)
 	}
 	h := newHandle(unsafe.Pointer(token), func(ptr unsafe.Pointer) {
 		C.braid_cancel_free((*C.braid_cancel)(ptr))
@@ -176,8 +215,7 @@ func watch(ctx context.Context, with *C.braid_request) (func(), error) {
 			h.release()
 		}
 	})
-	with.cancel = token
-	return func() {
+	return token, func() {
 		stop()
 		h.close()
 	}, nil
@@ -185,7 +223,26 @@ func watch(ctx context.Context, with *C.braid_request) (func(), error) {
 
 // newRequest describes the request to the library; its bytes are pinned, not copied.
 func newRequest(request *Request, pinner *runtime.Pinner) *C.braid_request {
-	block := request.Block
+	return &C.braid_request{
+		struct_size: C.sizeof_braid_request,
+		flags:       flagsOf(request.CheckHeader, request.ReceiptsRLP),
+		block:       newBlock(request.Block, pinner),
+		timeout_ns:  C.uint64_t(request.Timeout),
+	}
+}
+
+func flagsOf(checkHeader, receiptsRLP bool) (flags C.uint32_t) {
+	if checkHeader {
+		flags |= C.BRAID_CHECK_HEADER
+	}
+	if receiptsRLP {
+		flags |= C.BRAID_WANT_RECEIPTS_RLP
+	}
+	return flags
+}
+
+// newBlock describes a block, and is pinned with all that it points to.
+func newBlock(block *Block, pinner *runtime.Pinner) *C.braid_block {
 	of := &C.braid_block{
 		struct_size:     C.sizeof_braid_block,
 		rlp:             pinned(block.RLP, pinner),
@@ -208,18 +265,7 @@ func newRequest(request *Request, pinner *runtime.Pinner) *C.braid_request {
 		of.senders = (*C.braid_address)(unsafe.Pointer(&block.Senders[0]))
 		of.senders_count = C.uint64_t(count)
 	}
-	with := &C.braid_request{
-		struct_size: C.sizeof_braid_request,
-		block:       of,
-		timeout_ns:  C.uint64_t(request.Timeout),
-	}
-	if request.CheckHeader {
-		with.flags |= C.BRAID_CHECK_HEADER
-	}
-	if request.ReceiptsRLP {
-		with.flags |= C.BRAID_WANT_RECEIPTS_RLP
-	}
-	return with
+	return of
 }
 
 func pinned(bytes []byte, pinner *runtime.Pinner) C.braid_bytes {

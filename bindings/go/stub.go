@@ -13,6 +13,28 @@ func NewExecutor(Options) (*Executor, error) { return nil, ErrUnavailable }
 // Execute answers [ErrUnavailable].
 func (*Executor) Execute(context.Context, *Request) (*Result, error) { return nil, ErrUnavailable }
 
+// Import answers [ErrUnavailable].
+func (*Executor) Import(context.Context, *Request) (*Imported, error) { return nil, ErrUnavailable }
+
+// ProduceAccessList answers [ErrUnavailable].
+func (*Executor) ProduceAccessList(context.Context, *Request) (*Result, error) {
+	return nil, ErrUnavailable
+}
+
+// ExecuteWithAccessList answers [ErrUnavailable].
+func (*Executor) ExecuteWithAccessList(
+	context.Context, *Request,
+) (*Result, *AccessListCheck, error) {
+	return nil, nil, ErrUnavailable
+}
+
+// ExecuteRange answers [ErrUnavailable].
+func (*Executor) ExecuteRange(
+	context.Context, *RangeRequest, func(index int, result *Result) error,
+) error {
+	return ErrUnavailable
+}
+
 // Close does nothing.
 func (*Executor) Close() {}
 

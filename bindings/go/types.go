@@ -39,7 +39,8 @@ type Slot struct {
 }
 
 // Reader reads the parent state of a block. Its methods are called by the executor's threads, at
-// the same time unless [Request.Serial] is set, and only while [Executor.Execute] runs. They may
+// the same time unless [Request.Serial] is set, and only while the call runs that was
+// given the reader. They may
 // block. They must not execute a block: that is answered by an error.
 //
 // An error or a panic of a method is a failed read. It comes back from Execute, wrapped, if the
@@ -73,7 +74,8 @@ type Block struct {
 	// Senders are those of the transactions, for either form, which the caller has verified; nil:
 	// the library recovers them, in parallel.
 	Senders []Address
-	// AccessListRLP is the block access list (EIP-7928), a hint; nil where there is none.
+	// AccessListRLP is the block access list (EIP-7928); nil where there is none. A hint, but for
+	// [Executor.ExecuteWithAccessList], which needs it.
 	AccessListRLP []byte
 }
 
@@ -97,6 +99,26 @@ type Request struct {
 	ReceiptsRLP bool
 	// Timeout is after how long the execution is abandoned; 0: never. It is looked at between
 	// transactions, as the context is.
+	Timeout time.Duration
+}
+
+// RangeRequest is consecutive blocks to execute. Chain, and one of Reader and Prestate are needed.
+type RangeRequest struct {
+	// Chain holds the rules.
+	Chain *Chain
+	// Blocks are the blocks, each one the parent of the next.
+	Blocks []*Block
+	// Reader reads the state before the first block; nil where Prestate is given.
+	Reader Reader
+	// Serial calls one method of Reader at a time.
+	Serial bool
+	// Prestate is the state before the first block; nil where Reader is given.
+	Prestate *Prestate
+	// CheckHeader compares each result with its header, as [Request.CheckHeader] does.
+	CheckHeader bool
+	// ReceiptsRLP asks for [Result.ReceiptsRLP] of each block.
+	ReceiptsRLP bool
+	// Timeout is after how long the range is abandoned; 0: never.
 	Timeout time.Duration
 }
 
@@ -209,8 +231,20 @@ type Result struct {
 	Codes []Code
 	// ReceiptsRLP is as peers exchange it; nil unless the request asked for it.
 	ReceiptsRLP []byte
-	// AccessListRLP is the block access list (EIP-7928); nil where the fork has none.
+	// AccessListRLP is the block access list (EIP-7928); nil where the fork has none and nobody
+	// asked for it.
 	AccessListRLP []byte
 	// Statistics tell what the executor did.
 	Statistics Statistics
+}
+
+// Imported is a block that agrees with its header in everything but the state root, which was not
+// looked at. It holds copies and needs no Close.
+type Imported struct {
+	// Result is what the block yields.
+	Result *Result
+	// BlockHash is the hash of the block.
+	BlockHash Hash
+	// Senders are those of the transactions, recovered from the signatures.
+	Senders []Address
 }

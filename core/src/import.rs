@@ -104,17 +104,27 @@ impl Engine {
         source: &dyn StateSource,
         limits: &Limits,
     ) -> Result<Imported, ImportError> {
-        let rules = chain.rules(&block.header);
-        let homestead = rules.is_homestead_active_at_block(block.header.number);
-        let (senders, root) = self.senders_and_root(&block.body.transactions, homestead);
-        let senders = all_senders(&block, senders)?;
-        check_body(&block, root)?;
-        let block = Block::with_senders(block, senders)?;
+        let block = self.verify_body(chain, block)?;
         let outcome = self.execute_within(chain, &block, source, limits)?;
         let status = chain.rules(&block.header).has_status_receipts(&block.header);
         let roots = status.then(|| self.receipts_root_and_bloom(&outcome));
         outcome.check_header_with(&block, roots)?;
         Ok(Imported { block, outcome })
+    }
+
+    /// The first half of [`Self::import_decoded`], for a caller who has something to do before the
+    /// block is executed: recovers the senders by the rules of `chain`, and compares the body with
+    /// the header. The second half is an execution and [`Outcome::check_header_with`].
+    ///
+    /// # Errors
+    /// [`ImportError::Block`] where a signature is bad, [`ImportError::Body`].
+    pub fn verify_body(&self, chain: &Chain, block: SignedBlock) -> Result<Block, ImportError> {
+        let rules = chain.rules(&block.header);
+        let homestead = rules.is_homestead_active_at_block(block.header.number);
+        let (senders, root) = self.senders_and_root(&block.body.transactions, homestead);
+        let senders = all_senders(&block, senders)?;
+        check_body(&block, root)?;
+        Ok(Block::with_senders(block, senders)?)
     }
 
     fn senders_and_root(

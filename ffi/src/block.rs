@@ -11,8 +11,8 @@ use alloy_eips::{eip2718::Decodable2718, eip4895::Withdrawals, eip7928::BlockAcc
 use alloy_primitives::Address;
 use alloy_rlp::Decodable;
 use braid_core::{
-    Block, Chain, Transaction,
-    block::{BlockError, SignedBlock},
+    Block, Chain, Engine, Transaction,
+    block::{SignedBlock, decode_signed},
 };
 
 /// A block to execute. All bytes are borrowed.
@@ -44,7 +44,8 @@ pub struct BraidBlock {
     pub senders: *const BraidAddress,
     /// How many senders there are.
     pub senders_count: u64,
-    /// The block access list (EIP-7928), for either form; NULL where there is none. A hint.
+    /// The block access list (EIP-7928), for either form; NULL where there is none. A hint, but for
+    /// `braid_execute_with_access_list`, which compares it.
     pub access_list_rlp: BraidBytes,
 }
 
@@ -57,6 +58,43 @@ impl BraidBlock {
     /// # Safety
     /// Every field describes readable memory that nobody changes during the call.
     pub(crate) unsafe fn decode(&self, chain: &Chain) -> Result<Block, Failure> {
+        // SAFETY: the contract of this function.
+        let (signed, list) = unsafe { self.signed() }?;
+        let block = if self.has_senders() {
+            // SAFETY: the contract of this function.
+            let senders =
+                unsafe { entry::array(self.senders, self.senders_count, "block.senders") }?;
+            Block::with_senders(signed, senders.iter().copied().map(Address::from).collect())?
+        } else {
+            Block::recover_for(chain, signed)?
+        };
+        Ok(Block { access_list: list, ..block })
+    }
+
+    /// Decodes the block, recovers the senders and compares the body with the header, on the
+    /// engine's threads.
+    ///
+    /// # Safety
+    /// As for [`Self::decode`].
+    pub(crate) unsafe fn verify(&self, engine: &Engine, chain: &Chain) -> Result<Block, Failure> {
+        if self.has_senders() {
+            let message = "`block.senders` is given; an import recovers them itself";
+            return Err(Failure::argument(message));
+        }
+        // SAFETY: the contract of this function.
+        let (signed, list) = unsafe { self.signed() }?;
+        Ok(Block { access_list: list, ..engine.verify_body(chain, signed)? })
+    }
+
+    const fn has_senders(&self) -> bool {
+        !self.senders.is_null() || self.senders_count != 0
+    }
+
+    /// The block without its senders, and the access list that came with it.
+    ///
+    /// # Safety
+    /// As for [`Self::decode`].
+    unsafe fn signed(&self) -> Result<(SignedBlock, Option<BlockAccessList>), Failure> {
         if self.reserved != 0 {
             return Err(Failure::argument("`block.reserved` is not 0"));
         }
@@ -73,19 +111,11 @@ impl BraidBlock {
             };
             (signed, entry::bytes(self.access_list_rlp, "block.access_list_rlp")?)
         };
-        let mut block = if self.senders.is_null() && self.senders_count == 0 {
-            Block::recover_for(chain, signed)?
-        } else {
-            // SAFETY: the contract of this function.
-            let senders =
-                unsafe { entry::array(self.senders, self.senders_count, "block.senders") }?;
-            Block::with_senders(signed, senders.iter().copied().map(Address::from).collect())?
+        let list = match list {
+            [] => None,
+            rlp => Some(exact::<BlockAccessList>(rlp, BRAID_BAD_ACCESS_LIST, "access list")?),
         };
-        if !list.is_empty() {
-            let list = exact::<BlockAccessList>(list, BRAID_BAD_ACCESS_LIST, "access list")?;
-            block.access_list = Some(list);
-        }
-        Ok(block)
+        Ok((signed, list))
     }
 
     /// # Safety
@@ -96,12 +126,8 @@ impl BraidBlock {
             return Err(Failure::argument("`block.rlp` is given, and parts of a block beside it"));
         }
         // SAFETY: the contract of this function.
-        let mut rlp = unsafe { entry::bytes(self.rlp, "block.rlp") }?;
-        let block = SignedBlock::decode(&mut rlp).map_err(BlockError::from)?;
-        if !rlp.is_empty() {
-            return Err(BlockError::TrailingBytes(rlp.len()).into());
-        }
-        Ok(block)
+        let rlp = unsafe { entry::bytes(self.rlp, "block.rlp") }?;
+        Ok(decode_signed(rlp)?)
     }
 
     /// # Safety

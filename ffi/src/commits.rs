@@ -73,8 +73,8 @@ pub struct BraidCommit {
 /// threads, while later transactions may still run: a slow callback delays the block. Those of a
 /// block that turns out to be invalid, or is abandoned, are to be thrown away.
 ///
-/// Any answer but `BRAID_OK` abandons the block: `braid_execute` returns `BRAID_COMMIT_REFUSED`
-/// with the answer as `host_code`. Must not execute a block, throw, or leave by a long jump.
+/// Any answer but `BRAID_OK` abandons the block: the execution returns `BRAID_COMMIT_REFUSED` with
+/// the answer as `host_code`. Must not execute a block, throw, or leave by a long jump.
 ///
 /// Ownership: `commit` and all that it points to is borrowed during the callback.
 pub type BraidCommitFn =

@@ -5,8 +5,8 @@
 use crate::{reader::HostCode, status::*};
 use alloy_evm::block::BlockValidationError as Verdict;
 use braid_core::{
-    ExecuteError, HostError, InvalidBlock, SourceError, block::BlockError, chain::ChainError,
-    outcome::HeaderMismatch,
+    ExecuteError, HostError, ImportError, InvalidBlock, SourceError, block::BlockError,
+    chain::ChainError, engine::RangeError, outcome::HeaderMismatch,
 };
 use std::{
     ffi::{CString, c_char},
@@ -21,13 +21,15 @@ const MAX_MESSAGE: usize = 8 * 1024;
 pub(crate) struct Failure {
     pub(crate) status: i32,
     pub(crate) transaction: Option<usize>,
+    /// Index in the range, where a block of one failed.
+    pub(crate) block: Option<usize>,
     pub(crate) host_code: i32,
     pub(crate) message: String,
 }
 
 impl Failure {
     pub(crate) fn new(status: i32, message: impl Into<String>) -> Self {
-        Self { status, transaction: None, host_code: 0, message: message.into() }
+        Self { status, transaction: None, block: None, host_code: 0, message: message.into() }
     }
 
     pub(crate) fn null(name: &str) -> Self {
@@ -42,12 +44,20 @@ impl Failure {
         self.transaction = Some(transaction);
         self
     }
+
+    /// Says that the failure is that of a block of a range.
+    pub(crate) fn in_block(mut self, index: usize) -> Self {
+        self.block = Some(index);
+        self.message = format!("block {index} of the range: {}", self.message);
+        self
+    }
 }
 
 /// An error with its details. Free it with `braid_error_free`.
 #[derive(Debug)]
 pub struct BraidError {
     view: BraidErrorView,
+    block: i64,
     /// Keeps `view.message` alive.
     _message: CString,
 }
@@ -79,21 +89,19 @@ impl From<Failure> for BraidError {
             let cut = (0..=MAX_MESSAGE).rev().find(|end| text.is_char_boundary(*end));
             text.truncate(cut.unwrap_or(0));
         }
+        let signed = |index: Option<usize>| index.and_then(|index| i64::try_from(index).ok());
         let message = CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default();
         let view = BraidErrorView {
             struct_size: size_of::<BraidErrorView>() as u32,
             status: failure.status,
-            transaction: failure
-                .transaction
-                .and_then(|index| i64::try_from(index).ok())
-                .unwrap_or(-1),
+            transaction: signed(failure.transaction).unwrap_or(-1),
             host_code: failure.host_code,
             reserved: 0,
             // The string's buffer stays where it is when the struct moves.
             message: message.as_ptr(),
             message_len: message.as_bytes().len() as u64,
         };
-        Self { view, _message: message }
+        Self { view, block: signed(failure.block).unwrap_or(-1), _message: message }
     }
 }
 
@@ -108,6 +116,19 @@ impl From<Failure> for BraidError {
 pub unsafe extern "C" fn braid_error_get(error: *const BraidError) -> *const BraidErrorView {
     // SAFETY: by contract NULL or a live error.
     unsafe { error.as_ref() }.map_or(ptr::null(), |error| &raw const error.view)
+}
+
+/// The index in the range of the block that failed; -1 where it is not a block of a range that
+/// failed, and for NULL. Since ABI 0.3.
+///
+/// Safe from any thread; never blocks or calls back.
+///
+/// # Safety
+/// `error` is NULL or an error that was not freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn braid_error_block(error: *const BraidError) -> i64 {
+    // SAFETY: by contract NULL or a live error.
+    unsafe { error.as_ref() }.map_or(-1, |error| error.block)
 }
 
 /// Frees an error and its view; NULL is allowed.
@@ -150,6 +171,29 @@ impl From<ExecuteError> for Failure {
         match error {
             ExecuteError::Invalid(error) => error.into(),
             ExecuteError::Host(error) => error.into(),
+        }
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Block(error) => error.into(),
+            ImportError::Body(mismatch) => Self::new(BRAID_BODY_MISMATCH, mismatch.to_string()),
+            ImportError::Execute(error) => error.into(),
+            ImportError::Header(mismatch) => mismatch.into(),
+        }
+    }
+}
+
+impl From<RangeError> for Failure {
+    fn from(error: RangeError) -> Self {
+        let message = error.to_string();
+        match error {
+            RangeError::Block { index, error } => Self::from(error).in_block(index),
+            RangeError::Link { index, .. } => {
+                Self { block: Some(index), ..Self::new(BRAID_BROKEN_RANGE, message) }
+            }
         }
     }
 }

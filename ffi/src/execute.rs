@@ -8,12 +8,14 @@ use crate::{
     entry::{self, SizedStruct},
     error::{BraidError, Failure},
     executor::{BraidExecutor, Parts},
+    import::Import,
+    lists::Check,
     prestate::BraidPrestate,
     reader::{BraidReader, HostState},
     result::{BraidResult, Roots, Times},
 };
 use braid_core::{
-    Block, Chain, Engine, Outcome, StateSource,
+    AccessListCheck, Block, Chain, Engine, Outcome, StateSource,
     engine::{Commit, Limits},
 };
 use std::{
@@ -52,7 +54,8 @@ pub struct BraidRequest {
     /// After how many nanoseconds from the call the execution is abandoned; 0: never. Looked at
     /// between transactions, as the token is.
     pub timeout_ns: u64,
-    /// NULL, or takes each committed step while later transactions still run. Since ABI 0.2.
+    /// NULL, or takes each committed step while later transactions still run; NULL for the
+    /// functions that produce an access list. Since ABI 0.2.
     pub commit: BraidCommitFn,
     /// Passed to `commit`.
     pub commit_user: *mut c_void,
@@ -84,6 +87,40 @@ pub unsafe extern "C" fn braid_execute(
     out: *mut *mut BraidResult,
     error: *mut *mut BraidError,
 ) -> i32 {
+    // SAFETY: the contract of this function.
+    unsafe { call(Task::Execute, executor, request, out, error) }
+}
+
+/// Which of the functions that execute one block was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// `braid_execute`.
+    Execute,
+    /// `braid_import`.
+    Import,
+    /// `braid_produce_access_list`.
+    ProduceAccessList,
+    /// `braid_execute_with_access_list`.
+    WithAccessList,
+}
+
+impl Task {
+    const fn lists(self) -> bool {
+        matches!(self, Self::ProduceAccessList | Self::WithAccessList)
+    }
+}
+
+/// The body of every function that executes one block.
+///
+/// # Safety
+/// As for `braid_execute`.
+pub(crate) unsafe fn call(
+    task: Task,
+    executor: *const BraidExecutor,
+    request: *const BraidRequest,
+    out: *mut *mut BraidResult,
+    error: *mut *mut BraidError,
+) -> i32 {
     let body = || {
         let start = Instant::now();
         entry::refuse_in_callback()?;
@@ -95,7 +132,7 @@ pub unsafe extern "C" fn braid_execute(
         // A callback may free the handle.
         let parts = Arc::clone(&executor.0);
         // SAFETY: the contract of this function.
-        let result = unsafe { execute(&parts, &request, start) }?;
+        let result = unsafe { execute(task, &parts, &request, start) }?;
         // SAFETY: the contract of this function.
         unsafe { entry::give(out, "out", result) }
     };
@@ -106,12 +143,15 @@ pub unsafe extern "C" fn braid_execute(
 /// # Safety
 /// As for `braid_execute`.
 unsafe fn execute(
+    task: Task,
     parts: &Parts,
     request: &BraidRequest,
     start: Instant,
 ) -> Result<BraidResult, Failure> {
-    if request.flags & !KNOWN_FLAGS != 0 {
-        return Err(Failure::argument("`request.flags` has a flag that is not known"));
+    check_flags(request.flags)?;
+    if task.lists() && request.commit.is_some() {
+        let message = "`request.commit` is given; with an access list there is no commit stream";
+        return Err(Failure::argument(message));
     }
     // SAFETY: the contract of this function.
     let (chain, block, cancel) = unsafe {
@@ -121,39 +161,87 @@ unsafe fn execute(
             entry::optional(request.cancel, "request.cancel")?,
         )
     };
+    if task == Task::WithAccessList && block.access_list_rlp.len == 0 {
+        return Err(Failure::null("block.access_list_rlp"));
+    }
     // SAFETY: the contract of this function; the callbacks are called only below.
-    let mut source = unsafe { Source::of(request, parts) }?;
-    let timeout = (request.timeout_ns > 0).then(|| Duration::from_nanos(request.timeout_ns));
-    let limits = Limits {
-        cancel: cancel.map(|cancel| cancel.0.clone()),
-        // A moment beyond what the clock can tell never comes.
-        deadline: timeout.and_then(|timeout| start.checked_add(timeout)),
-    };
+    let mut source = unsafe { Source::of(request.reader, request.prestate, parts) }?;
+    let limits = limits(cancel, request.timeout_ns, start);
+    let engine = &parts.engine;
     // SAFETY: the contract of this function.
-    let block = unsafe { block.decode(&chain) }?;
+    let block = unsafe {
+        match task {
+            Task::Import => block.verify(engine, &chain)?,
+            Task::Execute | Task::ProduceAccessList | Task::WithAccessList => {
+                block.decode(&chain)?
+            }
+        }
+    };
     let decoded = Instant::now();
     if let Source::Host(host) = &mut source {
-        host.prepare(&block)?;
+        host.prepare(&[&block])?;
     }
-    let (engine, state) = (&parts.engine, source.get());
+    let state = source.get();
     let job = Job { engine, chain: &chain, block: &block, source: state, limits: &limits };
     // SAFETY: the contract of this function; the callback is called only in there.
     let stream = request.commit.map(|call| unsafe { CommitStream::new(call, request.commit_user) });
-    let outcome = job.run(stream)?;
+    let (outcome, list_check) = job.run_task(task, stream)?;
     let executed = Instant::now();
-    let roots = Roots::of(&outcome.receipts);
-    if request.flags & BRAID_CHECK_HEADER != 0 {
-        let byzantium = chain.rules(&block.header).has_status_receipts(&block.header);
-        outcome.check_header_with(&block, byzantium.then(|| roots.totals()))?;
-    }
-    let times = Times { start, decoded, executed, reads: source.counts() };
+    let header = task == Task::Import || request.flags & BRAID_CHECK_HEADER != 0;
+    let times = Times {
+        decode: decoded.duration_since(start),
+        execute: executed.duration_since(decoded),
+        executed,
+        reads: source.counts(),
+    };
     let receipts_rlp = request.flags & BRAID_WANT_RECEIPTS_RLP != 0;
+    let mut result = finish(outcome, &chain, &block, header, receipts_rlp, &times)?;
+    result.check = list_check.map(Check::new);
+    if task == Task::Import {
+        result.import = Some(Import::new(&block));
+    }
+    Ok(result)
+}
+
+/// Refuses flags of a later version.
+pub(crate) fn check_flags(flags: u32) -> Result<(), Failure> {
+    if flags & !KNOWN_FLAGS != 0 {
+        return Err(Failure::argument("`flags` has a flag that is not known"));
+    }
+    Ok(())
+}
+
+/// When an execution that began at `start` is abandoned.
+pub(crate) fn limits(cancel: Option<&BraidCancel>, timeout_ns: u64, start: Instant) -> Limits {
+    let timeout = (timeout_ns > 0).then(|| Duration::from_nanos(timeout_ns));
+    Limits {
+        cancel: cancel.map(|cancel| cancel.0.clone()),
+        // A moment beyond what the clock can tell never comes.
+        deadline: timeout.and_then(|timeout| start.checked_add(timeout)),
+    }
+}
+
+/// Computes the roots, compares them with the header where that was asked for, and lays the
+/// outcome out.
+pub(crate) fn finish(
+    outcome: Outcome,
+    chain: &Chain,
+    block: &Block,
+    check_header: bool,
+    receipts_rlp: bool,
+    times: &Times,
+) -> Result<BraidResult, Failure> {
     let rules = chain.rules(&block.header);
-    Ok(BraidResult::new(outcome, roots, &rules, &block.header, receipts_rlp, &times))
+    let roots = Roots::of(&outcome.receipts);
+    if check_header {
+        let byzantium = rules.has_status_receipts(&block.header);
+        outcome.check_header_with(block, byzantium.then(|| roots.totals()))?;
+    }
+    Ok(BraidResult::new(outcome, roots, &rules, &block.header, receipts_rlp, times))
 }
 
 /// The parent state that a request names.
-enum Source<'a> {
+pub(crate) enum Source<'a> {
     Memory(&'a BraidPrestate),
     Host(HostState<'a>),
 }
@@ -161,24 +249,28 @@ enum Source<'a> {
 impl<'a> Source<'a> {
     /// # Safety
     /// As for `braid_execute`; while the result lives, the reader's callbacks may be called.
-    unsafe fn of(request: &BraidRequest, parts: &'a Parts) -> Result<Self, Failure> {
+    pub(crate) unsafe fn of(
+        reader: *const BraidReader,
+        prestate: *const BraidPrestate,
+        parts: &'a Parts,
+    ) -> Result<Self, Failure> {
         // SAFETY: the contract of this function.
-        let prestate = unsafe { entry::optional(request.prestate, "request.prestate") }?;
-        match (prestate, request.reader.is_null()) {
+        let prestate = unsafe { entry::optional(prestate, "prestate") }?;
+        match (prestate, reader.is_null()) {
             (Some(prestate), true) => Ok(Self::Memory(prestate)),
             // SAFETY: the contract of this function.
             (None, false) => Ok(Self::Host(unsafe {
-                HostState::new(entry::sized(request.reader, "request.reader")?, &parts.codes)
+                HostState::new(entry::sized(reader, "reader")?, &parts.codes)
             }?)),
-            (None, true) => Err(Failure::null("request.reader` and `request.prestate")),
+            (None, true) => Err(Failure::null("reader` and `prestate")),
             (Some(_), false) => {
-                let message = "`request.reader` and `request.prestate` are both given";
+                let message = "`reader` and `prestate` are both given";
                 Err(Failure::argument(message))
             }
         }
     }
 
-    fn get(&self) -> &dyn StateSource {
+    pub(crate) fn get(&self) -> &dyn StateSource {
         match self {
             Self::Memory(prestate) => &prestate.0,
             Self::Host(host) => host,
@@ -186,7 +278,7 @@ impl<'a> Source<'a> {
     }
 
     /// Single reads, and reads that a batch answered.
-    fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         match self {
             Self::Memory(_) => (0, 0),
             Self::Host(host) => host.counts(),
@@ -204,6 +296,26 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
+    fn run_task(
+        &self,
+        task: Task,
+        stream: Option<CommitStream>,
+    ) -> Result<(Outcome, Option<AccessListCheck>), Failure> {
+        let Self { engine, chain, block, source, limits } = *self;
+        match task {
+            Task::Execute | Task::Import => Ok((self.run(stream)?, None)),
+            Task::ProduceAccessList => {
+                Ok((engine.produce_access_list(chain, block, source, limits)?, None))
+            }
+            Task::WithAccessList => {
+                let list = block.access_list.as_deref().unwrap_or_default();
+                let executed =
+                    engine.execute_with_access_list(chain, block, source, limits, list)?;
+                Ok((executed.0, Some(executed.1)))
+            }
+        }
+    }
+
     fn run(&self, stream: Option<CommitStream>) -> Result<Outcome, Failure> {
         let Self { engine, chain, block, source, limits } = *self;
         let Some(mut stream) = stream else {

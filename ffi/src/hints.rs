@@ -62,10 +62,10 @@ pub struct BraidAnswer {
     pub value: BraidU256,
 }
 
-/// Tells which accounts and slots the block names: senders, recipients, access lists, the
-/// beneficiary, withdrawals. A hint: the host may start to fetch them, and should return at once.
-/// Called at most once per execution, before any other callback. Any answer but `BRAID_OK` is a
-/// failed read and ends the execution. As for `braid_account_fn`.
+/// Tells which accounts and slots the block, or a range of blocks, names: senders, recipients,
+/// access lists, beneficiaries, withdrawals. A hint: the host may start to fetch them, and should
+/// return at once. Called at most once per execution, before any other callback. Any answer but
+/// `BRAID_OK` is a failed read and ends the execution. As for `braid_account_fn`.
 ///
 /// Ownership: `keys` (sorted, without repetition) is borrowed during the callback.
 pub type BraidPrefetchFn =
@@ -156,9 +156,20 @@ impl Answers {
     }
 }
 
-/// What the block names, sorted by account and then by slot, the account itself first.
-pub(crate) fn keys(block: &Block) -> Vec<BraidKey> {
-    let mut named: BTreeSet<(Address, Option<U256>)> = BTreeSet::new();
+/// What the blocks name, sorted by account and then by slot, the account itself first.
+pub(crate) fn keys(blocks: &[&Block]) -> Vec<BraidKey> {
+    let mut named = BTreeSet::new();
+    blocks.iter().for_each(|block| name(block, &mut named));
+    let key = |(address, slot): (Address, Option<U256>)| BraidKey {
+        address: address.into(),
+        kind: if slot.is_some() { BRAID_KEY_SLOT } else { BRAID_KEY_ACCOUNT },
+        slot: slot.unwrap_or_default().into(),
+    };
+    named.into_iter().take(MAX_KEYS).map(key).collect()
+}
+
+/// Adds what a block names.
+fn name(block: &Block, named: &mut BTreeSet<(Address, Option<U256>)>) {
     named.insert((block.header.beneficiary, None));
     for withdrawal in block.withdrawals.iter().flat_map(|list| list.iter()) {
         named.insert((withdrawal.address, None));
@@ -178,10 +189,4 @@ pub(crate) fn keys(block: &Block) -> Vec<BraidKey> {
         let written = account.storage_changes.iter().map(|change| change.slot);
         named.extend(read.chain(written).map(|slot| (account.address, Some(slot))));
     }
-    let key = |(address, slot): (Address, Option<U256>)| BraidKey {
-        address: address.into(),
-        kind: if slot.is_some() { BRAID_KEY_SLOT } else { BRAID_KEY_ACCOUNT },
-        slot: slot.unwrap_or_default().into(),
-    };
-    named.into_iter().take(MAX_KEYS).map(key).collect()
 }

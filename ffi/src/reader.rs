@@ -76,7 +76,7 @@ pub type BraidBlockHashFn =
 
 /// How the library reads the parent state. The four single reads are needed, the rest may be NULL.
 /// Any of the executor's threads calls them, several at once unless `BRAID_READER_SERIAL` is set,
-/// only during `braid_execute`.
+/// only during the call that was given the reader.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct BraidReader {
@@ -201,14 +201,14 @@ impl<'a> HostState<'a> {
         })
     }
 
-    /// Tells the host what the block names, and asks it for that in one go, where it has the
+    /// Tells the host what the blocks name, and asks it for that in one go, where it has the
     /// callbacks.
-    pub(crate) fn prepare(&mut self, block: &Block) -> Result<(), SourceError> {
+    pub(crate) fn prepare(&mut self, blocks: &[&Block]) -> Result<(), SourceError> {
         let (prefetch, read_many) = (self.reader.prefetch, self.reader.read_many);
         if prefetch.is_none() && read_many.is_none() {
             return Ok(());
         }
-        let keys = hints::keys(block);
+        let keys = hints::keys(blocks);
         let user = self.reader.user;
         if let Some(prefetch) = prefetch {
             let count = keys.len() as u64;

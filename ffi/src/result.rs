@@ -8,6 +8,8 @@
 
 use crate::{
     entry,
+    import::Import,
+    lists::Check,
     types::{BraidAccount, BraidAddress, BraidBloom, BraidBytes, BraidHash, BraidSlot, first},
 };
 use alloy_consensus::{Header, ReceiptWithBloom, TxReceipt, proofs::calculate_receipt_root};
@@ -16,11 +18,15 @@ use alloy_primitives::{B256, Bloom, Log};
 use braid_core::{
     Outcome, Receipt, StateChanges, StateOutput, Statistics, chain::Rules, outcome::AccountChange,
 };
-use std::{ptr, time::Instant};
+use std::{
+    ptr,
+    time::{Duration, Instant},
+};
 
 /// The block's fork has requests (EIP-7685), though there may be none in the block.
 pub const BRAID_HAS_REQUESTS: u32 = 1;
-/// The block's fork has a block access list (EIP-7928), and `access_list_rlp` is it.
+/// `access_list_rlp` is the block access list (EIP-7928): on a fork that has one, and where it was
+/// asked for.
 pub const BRAID_HAS_ACCESS_LIST: u32 = 2;
 /// Receipts have a status (EIP-658), so that `receipts_root` is that of the header. Before
 /// Byzantium it is not.
@@ -37,6 +43,10 @@ pub const BRAID_ACCOUNT_WIPED: u32 = 4;
 #[derive(Debug)]
 pub struct BraidResult {
     view: BraidResultView,
+    /// What `braid_import` adds.
+    pub(crate) import: Option<Import>,
+    /// What `braid_execute_with_access_list` adds.
+    pub(crate) check: Option<Check>,
     _owned: Owned,
 }
 
@@ -205,10 +215,12 @@ struct Owned {
     _statistics: Box<BraidStatistics>,
 }
 
-/// When the steps of a call ended, and what it asked the host for.
+/// How long the steps of an execution took, and what it asked the host for.
 pub(crate) struct Times {
-    pub(crate) start: Instant,
-    pub(crate) decoded: Instant,
+    /// How long decoding took, and executing.
+    pub(crate) decode: Duration,
+    pub(crate) execute: Duration,
+    /// When the execution had ended.
     pub(crate) executed: Instant,
     /// Single reads, and reads that a batch answered.
     pub(crate) reads: (u64, u64),
@@ -281,7 +293,8 @@ impl BraidResult {
             _statistics: Box::new(statistics(&outcome.statistics, times, roots.ns)),
             _outcome: outcome,
         };
-        Self { view: view(&owned, flags, roots.receipts_root, roots.bloom), _owned: owned }
+        let view = view(&owned, flags, roots.receipts_root, roots.bloom);
+        Self { view, import: None, check: None, _owned: owned }
     }
 }
 
@@ -395,7 +408,7 @@ fn codes(changes: &StateChanges) -> Vec<BraidCode> {
 }
 
 fn statistics(from: &Statistics, times: &Times, roots_ns: u64) -> BraidStatistics {
-    let nanos = |from: Instant, to: Instant| to.duration_since(from).as_nanos() as u64;
+    let nanos = |time: Duration| time.as_nanos() as u64;
     BraidStatistics {
         struct_size: size_of::<BraidStatistics>() as u32,
         workers: from.workers,
@@ -404,9 +417,9 @@ fn statistics(from: &Statistics, times: &Times, roots_ns: u64) -> BraidStatistic
         direct: from.direct,
         discarded: from.discarded,
         fell_back: from.fell_back.into(),
-        decode_ns: nanos(times.start, times.decoded),
-        execute_ns: nanos(times.decoded, times.executed),
-        result_ns: nanos(times.executed, Instant::now()),
+        decode_ns: nanos(times.decode),
+        execute_ns: nanos(times.execute),
+        result_ns: nanos(times.executed.elapsed()),
         roots_ns,
         reads: times.reads.0,
         batched_reads: times.reads.1,

@@ -18,6 +18,8 @@ pub const BRAID_INVALID_ARGUMENT: i32 = 103;
 pub const BRAID_REENTRANT: i32 = 104;
 /// A call out of order: storage before its account, a second code for one request.
 pub const BRAID_WRONG_STATE: i32 = 105;
+/// A block of a range that does not follow the one before it, by number or by hash. Since ABI 0.3.
+pub const BRAID_BROKEN_RANGE: i32 = 106;
 
 /// 200 to 299, undecodable input: the block's RLP.
 pub const BRAID_BAD_BLOCK_RLP: i32 = 201;
@@ -44,8 +46,11 @@ pub const BRAID_INVALID_SIGNATURE: i32 = 302;
 pub const BRAID_INVALID_SYSTEM_CALL: i32 = 303;
 /// More gas than the block has.
 pub const BRAID_INVALID_GAS: i32 = 304;
-/// The header contradicts the execution. Only with `BRAID_CHECK_HEADER`.
+/// The header contradicts the execution. Only with `BRAID_CHECK_HEADER`, and from `braid_import`.
 pub const BRAID_HEADER_MISMATCH: i32 = 305;
+/// The header contradicts the body: transactions, ommers or withdrawals. Only from `braid_import`.
+/// Since ABI 0.3.
+pub const BRAID_BODY_MISMATCH: i32 = 306;
 
 /// 400 to 499, the host failed: the parent state could not be read.
 pub const BRAID_STATE_UNREADABLE: i32 = 401;
@@ -55,6 +60,8 @@ pub const BRAID_CANCELLED: i32 = 402;
 pub const BRAID_TIMED_OUT: i32 = 403;
 /// The commit callback refused a step. Since ABI 0.2.
 pub const BRAID_COMMIT_REFUSED: i32 = 404;
+/// The range callback refused a block. Since ABI 0.3.
+pub const BRAID_BLOCK_REFUSED: i32 = 405;
 
 /// 500 to 599, the library failed: a panic was caught.
 pub const BRAID_PANIC: i32 = 501;
@@ -73,6 +80,7 @@ pub extern "C" fn braid_status_name(status: i32) -> *const c_char {
         BRAID_INVALID_ARGUMENT => c"INVALID_ARGUMENT",
         BRAID_REENTRANT => c"REENTRANT",
         BRAID_WRONG_STATE => c"WRONG_STATE",
+        BRAID_BROKEN_RANGE => c"BROKEN_RANGE",
         BRAID_BAD_BLOCK_RLP => c"BAD_BLOCK_RLP",
         BRAID_BAD_TRANSACTION => c"BAD_TRANSACTION",
         BRAID_BAD_ACCESS_LIST => c"BAD_ACCESS_LIST",
@@ -86,10 +94,12 @@ pub extern "C" fn braid_status_name(status: i32) -> *const c_char {
         BRAID_INVALID_SYSTEM_CALL => c"INVALID_SYSTEM_CALL",
         BRAID_INVALID_GAS => c"INVALID_GAS",
         BRAID_HEADER_MISMATCH => c"HEADER_MISMATCH",
+        BRAID_BODY_MISMATCH => c"BODY_MISMATCH",
         BRAID_STATE_UNREADABLE => c"STATE_UNREADABLE",
         BRAID_CANCELLED => c"CANCELLED",
         BRAID_TIMED_OUT => c"TIMED_OUT",
         BRAID_COMMIT_REFUSED => c"COMMIT_REFUSED",
+        BRAID_BLOCK_REFUSED => c"BLOCK_REFUSED",
         BRAID_PANIC => c"PANIC",
         BRAID_INTERNAL => c"INTERNAL",
         _ => c"UNKNOWN",

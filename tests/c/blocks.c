@@ -1,8 +1,12 @@
 /* Every dumped block through the ABI: in memory, through callbacks and batches, as one RLP and in
-   parts, with and without the commit stream, at 1, 2, 4 and 8 threads. Each result must be the
-   header's, and its changes those of sequential execution. The arguments are dumped blocks. */
+   parts, with and without the commit stream, executed, imported, with its access list, and in a
+   range, at 1, 2, 4 and 8 threads. Each result must be the header's, and its changes those of
+   sequential execution. The arguments are dumped blocks. */
 
 #include "blocks_commits.h"
+#include "blocks_import.h"
+#include "blocks_list.h"
+#include "blocks_range.h"
 #include "check.h"
 #include "dump.h"
 
@@ -63,6 +67,11 @@ static void execute_both(const braid_executor *executor, const char *name, const
     reader.prefetch = dump_prefetch;
     reader.read_many = dump_read_many;
     execute(executor, chain, name, dump, &parts, &reader, NULL, 1);
+    import_block(executor, chain, name, dump, &reader, NULL);
+    import_block(executor, chain, name, dump, NULL, state);
+    list_block(executor, chain, name, dump, &reader, NULL);
+    list_block(executor, chain, name, dump, NULL, state);
+    range_of_blocks(executor, chain, name, &dump, 1);
     braid_prestate_free(state);
     braid_chain_free(chain);
 }
@@ -73,16 +82,29 @@ int main(int count, char **names) {
     CHECK(count > 1);
     dump **dumps = calloc((size_t)count, sizeof *dumps);
     CHECK(dumps != NULL);
-    for (int i = 1; i < count; i++) dumps[i] = dump_read(names[i]);
+    const dump **line = calloc((size_t)count, sizeof *line);
+    CHECK(line != NULL);
+    uint64_t line_count = 0;
+    for (int i = 1; i < count; i++) {
+        dumps[i] = dump_read(names[i]);
+        /* Consecutive ones, in the order of their names. */
+        if (strstr(names[i], "/line-") != NULL) line[line_count++] = dumps[i];
+    }
     for (size_t t = 0; t < sizeof THREADS / sizeof *THREADS; t++) {
         braid_executor_options options = {sizeof options, THREADS[t], BRAID_EXECUTOR_FORCED, 0};
         braid_executor *executor = NULL;
         CHECK_EQUAL(braid_executor_new(&options, &executor, NULL), BRAID_OK);
         for (int i = 1; i < count; i++) execute_both(executor, names[i], dumps[i]);
+        if (line_count > 0) {
+            braid_chain *chain = dump_chain(line[0]);
+            range_of_blocks(executor, chain, "the line", line, line_count);
+            braid_chain_free(chain);
+        }
         braid_executor_free(executor);
     }
     for (int i = 1; i < count; i++) dump_free(dumps[i]);
     free(dumps);
+    free(line);
     printf("%d blocks, at 1, 2, 4 and 8 threads, in memory and through callbacks: equal\n",
            count - 1);
     return 0;

@@ -94,6 +94,8 @@ static void read_expected(dump *into, braid_bytes expected) {
     into->requests = array(into->requests_count, sizeof *into->requests);
     for (uint64_t i = 0; i < into->requests_count; i++) into->requests[i] = take_bytes(&from);
     into->access_list = take_bytes(&from);
+    into->produced_list = take_bytes(&from);
+    into->has_body = take_number(&from);
     CHECK(from.at == from.end);
 }
 
@@ -356,7 +358,7 @@ static void check_arrays(const braid_result_view *view) {
     }
 }
 
-void dump_check(const dump *dump, const braid_result *result) {
+static void check_all_but_list(const dump *dump, const braid_result *result) {
     const braid_result_view *view = braid_result_get(result);
     CHECK(view != NULL);
     CHECK(view->struct_size >= sizeof *view);
@@ -388,6 +390,21 @@ void dump_check(const dump *dump, const braid_result *result) {
     for (uint64_t i = 0; i < view->requests_count; i++) {
         CHECK(same(view->requests[i], dump->requests[i]));
     }
-    CHECK_EQUAL((view->flags & BRAID_HAS_ACCESS_LIST) != 0, dump->access_list.len != 0);
-    CHECK(same(view->access_list_rlp, dump->access_list));
+}
+
+static void check_list(const braid_result *result, braid_bytes expected) {
+    const braid_result_view *view = braid_result_get(result);
+    CHECK_EQUAL((view->flags & BRAID_HAS_ACCESS_LIST) != 0, expected.len != 0);
+    CHECK(same(view->access_list_rlp, expected));
+}
+
+void dump_check(const dump *dump, const braid_result *result) {
+    check_all_but_list(dump, result);
+    check_list(result, dump->access_list);
+}
+
+void dump_check_listed(const dump *dump, const braid_result *result) {
+    check_all_but_list(dump, result);
+    CHECK(dump->produced_list.len > 0);
+    check_list(result, dump->produced_list);
 }

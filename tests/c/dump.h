@@ -34,6 +34,10 @@ typedef struct dump {
     braid_bytes *requests;
     uint64_t requests_count;
     braid_bytes access_list;
+    /* What the block yields when it is asked for, whatever its fork. */
+    braid_bytes produced_list;
+    /* The body is the one that the header means, so that the block can be imported. */
+    uint64_t has_body;
     braid_bytes rlp, header_rlp, ommers_rlp, withdrawals_rlp;
     braid_address *senders;
     braid_bytes *transactions;
@@ -74,5 +78,7 @@ int32_t dump_read_many(void *user, const braid_key *keys, uint64_t count, braid_
 
 /* Ends the process where the result is not the dump's. */
 void dump_check(const dump *dump, const braid_result *result);
+/* As `dump_check`, for a result that was to have the access list whatever the fork. */
+void dump_check_listed(const dump *dump, const braid_result *result);
 
 #endif

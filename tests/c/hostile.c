@@ -1,6 +1,6 @@
 /* A hostile host: every mistake gives a typed status, and the executor stays usable. The first
-   argument is a small dumped block, the second one, if any, a number of rounds of starting and
-   ending executors. */
+   argument is a small dumped block, with the line of blocks beside it, the second one, if any, a
+   number of rounds of starting and ending executors. */
 
 #include "hostile.h"
 
@@ -47,6 +47,17 @@ void host_usable(const host *host) {
     CHECK_EQUAL(host_execute(host, &host->request), BRAID_OK);
 }
 
+/* The blocks lie beside the small one. */
+static void read_line(host *host, const char *path) {
+    const char *slash = strrchr(path, '/');
+    int length = slash == NULL ? 0 : (int)(slash + 1 - path);
+    for (int i = 0; i < LINE; i++) {
+        char name[4096];
+        CHECK(snprintf(name, sizeof name, "%.*sline-%d.block", length, path, i) < 4096);
+        host->line[i] = dump_read(name);
+    }
+}
+
 static host open_host(const char *path, uint32_t threads) {
     host host;
     memset(&host, 0, sizeof host);
@@ -57,6 +68,7 @@ static host open_host(const char *path, uint32_t threads) {
     host.state = dump_prestate(host.dump);
     host.block = dump_whole(host.dump);
     host.reader = dump_reader(host.dump);
+    read_line(&host, path);
     return host;
 }
 
@@ -65,6 +77,7 @@ static void close_host(host *host) {
     braid_executor_free(host->executor);
     braid_chain_free(host->chain);
     dump_free(host->dump);
+    for (int i = 0; i < LINE; i++) dump_free(host->line[i]);
 }
 
 /* Threads and memory do not pile up; a tool that counts them sees it. */
@@ -108,6 +121,19 @@ static const struct {
     {"commit tricks", test_commit_tricks},
     {"commits of invalid blocks", test_commits_of_invalid_blocks},
     {"batches", test_batches},
+    {"import, arguments", test_import_arguments},
+    {"import, other bodies", test_import_of_other_bodies},
+    {"import, flipped bytes", test_import_of_flipped_bytes},
+    {"import, failures", test_import_failures},
+    {"access list, arguments", test_list_arguments},
+    {"access list, differences", test_list_differences},
+    {"access list, flipped bytes", test_list_of_flipped_bytes},
+    {"access list, failures", test_list_failures},
+    {"range, arguments", test_range_arguments},
+    {"range, bad blocks", test_range_of_bad_blocks},
+    {"range, answers", test_range_answers},
+    {"range, failures", test_range_failures},
+    {"range, tricks", test_range_tricks},
 };
 
 int main(int count, char **arguments) {

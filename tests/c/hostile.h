@@ -4,6 +4,8 @@
 
 #include "dump.h"
 
+enum { LINE = 4 };
+
 typedef struct host {
     dump *dump;
     braid_chain *chain;
@@ -13,6 +15,8 @@ typedef struct host {
     braid_reader reader;
     /* From memory, without reader. */
     braid_request request;
+    /* Consecutive small blocks. */
+    dump *line[LINE];
 } host;
 
 /* Executes and frees; gives the status, and checks that the error object agrees with it. */
@@ -46,6 +50,25 @@ void test_serial(const host *host);
 void test_concurrent_calls(const host *host);
 void test_many_executors(const host *host);
 void test_stalled_and_cancelled(const host *host);
+
+/* hostile_import.c */
+void test_import_arguments(const host *host);
+void test_import_of_other_bodies(const host *host);
+void test_import_of_flipped_bytes(const host *host);
+void test_import_failures(const host *host);
+
+/* hostile_list.c */
+void test_list_arguments(const host *host);
+void test_list_differences(const host *host);
+void test_list_of_flipped_bytes(const host *host);
+void test_list_failures(const host *host);
+
+/* hostile_range.c */
+void test_range_arguments(const host *host);
+void test_range_of_bad_blocks(const host *host);
+void test_range_answers(const host *host);
+void test_range_failures(const host *host);
+void test_range_tricks(const host *host);
 
 /* hostile_commit.c */
 void test_refused_commits(const host *host);

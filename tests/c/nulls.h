@@ -29,6 +29,8 @@ static uint8_t code_value;
 static braid_executor_options options_value;
 static braid_block block_value;
 static braid_request request_value;
+static const braid_block *const range_blocks[] = {&block_value};
+static braid_range_request range_value;
 static const braid_address *const address = &address_value;
 static const braid_account *const account = &account_value;
 static const braid_slot *const slots = &slots_value;
@@ -36,6 +38,7 @@ static braid_hash *const hash = &hash_value;
 static const uint8_t *const code = &code_value;
 static const braid_executor_options *const options = &options_value;
 static const braid_request *const request = &request_value;
+static const braid_range_request *const range = &range_value;
 
 /* What the functions under test make. */
 static braid_chain *made_braid_chain;
@@ -59,6 +62,12 @@ static void check_made_nothing(void) {
     CHECK(made_braid_executor == NULL && made_braid_prestate == NULL);
 }
 
+static int32_t take(void *user, uint64_t index, braid_result *of) {
+    (void)user, (void)index;
+    braid_result_free(of);
+    return BRAID_OK;
+}
+
 static void prepare(const dump *dump) {
     chain = dump_chain(dump);
     prestate = dump_prestate(dump);
@@ -69,11 +78,18 @@ static void prepare(const dump *dump) {
     CHECK_EQUAL(braid_cancel_new(&cancel, NULL), BRAID_OK);
     CHECK_EQUAL(braid_chain_by_name("nowhere", &made_braid_chain, &error), BRAID_UNKNOWN_CHAIN);
     block_value = dump_whole(dump);
+    block_value.access_list_rlp = dump->produced_list;
     request_value.struct_size = sizeof request_value;
     request_value.chain = chain;
     request_value.block = &block_value;
     request_value.prestate = prestate;
     CHECK_EQUAL(braid_execute(executor, request, &result, NULL), BRAID_OK);
+    range_value.struct_size = sizeof range_value;
+    range_value.chain = chain;
+    range_value.blocks = range_blocks;
+    range_value.blocks_count = 1;
+    range_value.prestate = prestate;
+    range_value.each = take;
 }
 
 static void finish(void) {

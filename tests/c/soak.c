@@ -54,7 +54,54 @@ static int32_t refuse(void *user, const braid_commit *commit) {
     return -1;
 }
 
+typedef int32_t function(const braid_executor *executor, const braid_request *request,
+                         braid_result **out, braid_error **error);
+
+/* Now and then another function that executes one block. */
+static function *function_of(const braid_request *request, int way) {
+    if (request->block->senders_count > 0) {
+        int lists = request->commit == NULL && way % 9 == 4;
+        return lists ? braid_produce_access_list : braid_execute;
+    }
+    return way % 9 == 4 ? braid_import : braid_execute;
+}
+
+static int32_t take(void *user, uint64_t index, braid_result *result) {
+    (void)index;
+    dump_check(user, result);
+    braid_result_free(result);
+    return BRAID_OK;
+}
+
+static int32_t refuse_block(void *user, uint64_t index, braid_result *result) {
+    (void)user, (void)index;
+    braid_result_free(result);
+    return -1;
+}
+
+/* A range of one block, taken or refused, or of the same block twice. */
+static void execute_range(const braid_executor *executor, const small *of, int way) {
+    braid_block block = dump_parts(of->dump);
+    const braid_block *blocks[] = {&block, &block};
+    braid_range_request range;
+    memset(&range, 0, sizeof range);
+    range.struct_size = sizeof range;
+    range.chain = of->chain;
+    range.blocks = blocks;
+    range.blocks_count = way % 4 == 3 ? 2 : 1;
+    range.prestate = of->state;
+    range.each = way % 4 == 2 ? refuse_block : take;
+    range.each_user = of->dump;
+    int32_t expected = way % 4 == 2   ? BRAID_BLOCK_REFUSED
+                       : way % 4 == 3 ? BRAID_BROKEN_RANGE
+                                      : BRAID_OK;
+    braid_error *error = NULL;
+    CHECK_EQUAL(braid_execute_range(executor, &range, &error), expected);
+    braid_error_free(error);
+}
+
 static void execute(const braid_executor *executor, const small *of, int way) {
+    if (way % 17 == 3) execute_range(executor, of, way / 17);
     braid_block block = way % 2 == 0 ? dump_parts(of->dump) : dump_whole(of->dump);
     braid_reader reader = dump_reader(of->dump);
     if (way % 4 == 1) reader.read_many = dump_read_many;
@@ -84,8 +131,10 @@ static void execute(const braid_executor *executor, const small *of, int way) {
     }
     braid_result *result = NULL;
     braid_error *error = NULL;
-    CHECK_EQUAL(braid_execute(executor, &request, &result, &error), expected);
-    if (result != NULL) dump_check(of->dump, result);
+    function *function = expected == BRAID_OK ? function_of(&request, way) : braid_execute;
+    CHECK_EQUAL(function(executor, &request, &result, &error), expected);
+    int listed = function == braid_produce_access_list;
+    if (result != NULL) (listed ? dump_check_listed : dump_check)(of->dump, result);
     CHECK(way % 5 != 0 || expected != BRAID_OK || commits > 0);
     braid_result_free(result);
     braid_error_free(error);

@@ -21,6 +21,13 @@ using Dump = std::unique_ptr<dump, FreeDump>;
 
 inline Dump read_dump(const char *path) { return Dump(dump_read(path)); }
 
+inline braid::Chain chain_of(const dump &of) {
+    const braid::Bytes text = braid::bytes(of.chain);
+    const std::string rules(text.begin(), text.end());
+    if (rules.starts_with('{')) return braid::Chain::from_config(rules).value();
+    return braid::Chain::by_name(rules).value();
+}
+
 inline braid::Block whole(const dump &of) { return braid::Block::whole(braid::bytes(of.rlp)); }
 
 inline braid::Block parts(const dump &of) {
@@ -78,6 +85,9 @@ inline void check(const dump &of, const braid::Outcome &outcome) {
     CHECK(outcome.has_access_list() == (of.access_list.len != 0));
     CHECK(std::ranges::equal(outcome.access_list_rlp(), braid::bytes(of.access_list)));
 }
+
+// A reader's failure that does not come.
+inline constexpr auto NEVER = [] { return false; };
 
 // Reads a dump; at the `fail_at`-th call and all later ones does what the test asks for.
 template <class Failure>

@@ -2,20 +2,13 @@
 // call from many threads. The first argument is a small block, all are dumped blocks.
 
 #include "common.hpp"
+#include "imports.hpp"
+#include "lists.hpp"
+#include "ranges.hpp"
 
-#include <stdexcept>
 #include <thread>
 
 namespace {
-
-constexpr auto NEVER = [] { return false; };
-
-braid::Chain chain_of(const dump &of) {
-    const braid::Bytes text = braid::bytes(of.chain);
-    const std::string rules(text.begin(), text.end());
-    if (rules.starts_with('{')) return braid::Chain::from_config(rules).value();
-    return braid::Chain::by_name(rules).value();
-}
 
 void blocks(const std::vector<Dump> &dumps) {
     for (const std::uint32_t threads : {1u, 2u, 4u, 8u}) {
@@ -31,6 +24,8 @@ void blocks(const std::vector<Dump> &dumps) {
             CHECK(!outcome->receipts_rlp().empty());
             options.serial_reader = true;
             check(*of, executor->execute(chain, whole(*of), reader, options).value());
+            import_one(*executor, chain, *of);
+            list_one(*executor, chain, *of);
         }
     }
 }
@@ -224,7 +219,12 @@ void moves(const braid::Chain &chain, const dump &of) {
 int main(int count, char **names) {
     CHECK(count > 1);
     std::vector<Dump> dumps;
-    for (int i = 1; i < count; i++) dumps.push_back(read_dump(names[i]));
+    std::vector<const dump *> line;
+    for (int i = 1; i < count; i++) {
+        dumps.push_back(read_dump(names[i]));
+        // Consecutive blocks, in the order of their names.
+        if (std::strstr(names[i], "/line-") != nullptr) line.push_back(dumps.back().get());
+    }
     const auto chain = braid::Chain::by_name("mainnet").value();
     const dump &small = *dumps.front();
     for (const std::uint32_t threads : {1u, 2u, 4u}) {
@@ -235,6 +235,13 @@ int main(int count, char **names) {
         limits(executor, chain, small);
         batches(executor, chain, small);
         commits(executor, chain, small);
+        imports(executor, chain, small);
+        lists(executor, chain, small);
+        if (!line.empty()) {
+            ranges(executor, chain, line);
+            range_answers(executor, chain, line);
+            bad_ranges(executor, chain, line);
+        }
         invalid(executor, chain, small);
         pool(executor, chain, small);
     }

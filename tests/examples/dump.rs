@@ -1,11 +1,12 @@
 //! `dump OUT [RECORDED]`: blocks as flat files for the tests in C and C++.
 //!
 //! Role: write `OUT/synthetic.block` and `OUT/amsterdam.block`, small blocks made here,
-//! `OUT/deep.block`, whose calls are nested 1024 deep, `OUT/precompiles.block`, which calls the
-//! precompiles that have C code behind them, `OUT/withdrawal.rlp`, the plain RLP of a block without
-//! transactions that needs no parent state, and for each recorded block in the folder RECORDED
-//! `OUT/<number>.block`. What a test expects is in the file too: the header's results, and a digest
-//! of the state changes and logs of stock sequential execution.
+//! `OUT/line-N.block`, four small blocks one after the other, each on the state that the one before
+//! leaves, `OUT/deep.block`, whose calls are nested 1024 deep, `OUT/precompiles.block`, which calls
+//! the precompiles that have C code behind them, `OUT/withdrawal.rlp`, the plain RLP of a block
+//! without transactions that needs no parent state, and for each recorded block in the folder
+//! RECORDED `OUT/<number>.block`. What a test expects is in the file too: the header's results, and
+//! a digest of the state changes and logs of stock sequential execution.
 //!
 //! The file is little-endian; `bytes` are a 64-bit length and that many bytes:
 //!
@@ -13,6 +14,8 @@
 //!     bytes expected: u64 gas used, u64 (1: receipts have a status), 32 receipts root,
 //!         256 logs bloom, u64 digest, u64 (1: there are requests), 32 requests hash,
 //!         u64 n, n times bytes request, bytes block access list RLP (empty: none),
+//!         bytes the list that the block yields when it is asked for, whatever its fork,
+//!         u64 (1: the body is the one that the header means; some records lack ommers),
 //!     bytes block RLP, bytes header RLP, bytes ommers RLP, bytes withdrawals RLP (empty: none),
 //!     u64 n, n times (20 sender, bytes transaction as in EIP-2718),
 //!     u64 n, n times (20 address, u64 nonce, 32 balance, 32 code hash,
@@ -25,17 +28,23 @@ mod special;
 #[path = "dump/synthetic.rs"]
 mod synthetic;
 
-use alloy_consensus::Header;
+use alloy_consensus::{Header, proofs::calculate_transaction_root};
 use alloy_eips::{eip2718::Encodable2718, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY};
 use braid_core::{
-    Block, Chain, Outcome, OutputKind, StateChanges, outcome::AccountChange,
-    sequential::execute_stock, source::MemoryState,
+    Block, Chain, Outcome, OutputKind, StateChanges,
+    import::check_body,
+    outcome::AccountChange,
+    sequential::{execute_stock, execute_stock_with_access_list},
+    source::MemoryState,
 };
 use braid_shadow::recorded::{self, Prestate, RecordedBlock};
 use revm::state::AccountInfo;
 use std::{collections::BTreeMap, env, error::Error, fs, path::Path, process::ExitCode};
+
+/// How many consecutive blocks there are.
+const LINE: u64 = 4;
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -61,6 +70,10 @@ fn dump(out: &Path, recorded: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let (block, state) = synthetic::block(&amsterdam)?;
     let encoded = encode(synthetic::AMSTERDAM, &amsterdam, &block, &state)?;
     fs::write(out.join("amsterdam.block"), encoded)?;
+    for (index, (block, state)) in synthetic::line(&mainnet, LINE)?.iter().enumerate() {
+        let encoded = encode("mainnet", &mainnet, block, state)?;
+        fs::write(out.join(format!("line-{index}.block")), encoded)?;
+    }
     let (block, state) = special::deep(&mainnet)?;
     fs::write(out.join("deep.block"), encode("mainnet", &mainnet, &block, &state)?)?;
     let (block, state) = special::precompiles(&amsterdam)?;
@@ -98,7 +111,13 @@ fn encode(
     let mut out = b"BRAIDBK1".to_vec();
     bytes(&mut out, name.as_bytes());
     let prague = rules.is_prague_active_at_timestamp(block.header.timestamp);
-    bytes(&mut out, &expected(&block.header, &outcome, status, prague));
+    let listed = execute_stock_with_access_list(chain, block, state, OutputKind::Flat)?;
+    let mut expected = expected(&block.header, &outcome, status, prague);
+    bytes(&mut expected, &alloy_rlp::encode(listed.access_list.unwrap_or_default()));
+    let signed = block.to_signed();
+    let root = calculate_transaction_root(&signed.body.transactions);
+    number(&mut expected, check_body(&signed, root).is_ok().into());
+    bytes(&mut out, &expected);
     block_bytes(&mut out, block);
     state_bytes(&mut out, state);
     Ok(out)

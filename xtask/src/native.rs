@@ -144,7 +144,7 @@ pub(crate) fn workspace(root: &Path) -> PathBuf {
     target(root).join("native")
 }
 
-/// Installs the library of the dev profile, and writes the blocks of the tests: a small one, and
+/// Installs the library of the dev profile, and writes the blocks of the tests: small ones, and
 /// the recorded ones where they are there.
 pub(crate) fn prepare(root: &Path, part: &mut Part) -> Option<Prepared> {
     let prefix = workspace(root).join("prefix");
@@ -195,6 +195,15 @@ impl Prepared {
             stem.bytes().all(|byte| byte.is_ascii_digit())
         };
         self.all().into_iter().filter(numbered).collect()
+    }
+
+    /// Small consecutive blocks, in order.
+    pub(crate) fn line(&self) -> Vec<PathBuf> {
+        let in_line = |path: &PathBuf| {
+            let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+            stem.starts_with("line-")
+        };
+        self.all().into_iter().filter(in_line).collect()
     }
 
     /// The small block that is always there.

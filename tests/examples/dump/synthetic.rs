@@ -2,7 +2,10 @@
 //! withdrawal; small enough to be executed thousands of times. On Amsterdam it has requests and a
 //! block access list too.
 
-use alloy_consensus::{Header, SignableTransaction, TxEip1559};
+use alloy_consensus::{
+    Header, SignableTransaction, TxEip1559,
+    proofs::{calculate_transaction_root, calculate_withdrawals_root},
+};
 use alloy_eips::{
     eip4895::{Withdrawal, Withdrawals},
     eip7928::compute_block_access_list_hash,
@@ -21,11 +24,13 @@ use std::error::Error;
 
 /// A Cancun block.
 const NUMBER: u64 = 19_500_000;
+const PARENT_HASH: B256 = B256::repeat_byte(0x77);
 const TIME: u64 = 1_711_000_000;
 const BASE_FEE: u64 = 1_000;
 
 /// `slot[0] += 1; slot[1] = blockhash(number - 1); log1(0x2a)`
 const COUNTER: Bytes = bytes!("6000546001016000556001430340600155602a60006000a100");
+const COUNTER_ADDRESS: Address = Address::repeat_byte(0xcc);
 /// Deploys the code `00`.
 const DEPLOY: Bytes = bytes!("60016000f3");
 
@@ -49,24 +54,41 @@ const REQUEST_CONTRACTS: [Address; 4] = [
 
 /// The block, its header filled by stock execution, and its parent state.
 pub(crate) fn block(chain: &Chain) -> Result<(Block, MemoryState), Box<dyn Error>> {
-    let counter = Address::repeat_byte(0xcc);
+    let state = parent_state(chain)?;
+    Ok((finish(chain, transactions(0)?, &state)?, state))
+}
+
+/// Such blocks one after the other, each with its parent state.
+pub(crate) fn line(chain: &Chain, count: u64) -> Result<Vec<(Block, MemoryState)>, Box<dyn Error>> {
+    let (mut line, mut state) = (Vec::new(), parent_state(chain)?);
+    let mut parent_hash = PARENT_HASH;
+    for index in 0..count {
+        let header = Header {
+            number: NUMBER + index,
+            timestamp: TIME + 12 * index,
+            parent_hash,
+            ..header(chain)
+        };
+        let block = finish_at(chain, header, transactions(2 * index)?, &state)?;
+        let changes = execute_stock(chain, &block, &state, OutputKind::Flat)?.state.to_flat();
+        line.push((block.clone(), state.clone()));
+        state.apply(&changes);
+        parent_hash = block.header.hash_slow();
+        state.insert_block_hash(block.header.number, parent_hash);
+    }
+    Ok(line)
+}
+
+/// What the block reads, and some of what its successors do.
+fn parent_state(chain: &Chain) -> Result<MemoryState, Box<dyn Error>> {
     let mut state = MemoryState::default();
-    insert_contract(&mut state, counter, &COUNTER);
-    state.insert_storage(counter, U256::ZERO, U256::from(41))?;
-    state.insert_block_hash(NUMBER - 1, B256::repeat_byte(0x77));
-    let keys = [1_u8, 2, 3].map(|seed| SigningKey::from_slice(&[seed; 32]));
-    let mut transactions = Vec::new();
-    for (index, key) in keys.into_iter().enumerate() {
-        let key = key?;
+    insert_contract(&mut state, COUNTER_ADDRESS, &COUNTER);
+    state.insert_storage(COUNTER_ADDRESS, U256::ZERO, U256::from(41))?;
+    state.insert_block_hash(NUMBER - 1, PARENT_HASH);
+    for key in keys()? {
         let sender = Address::from_public_key(key.verifying_key());
         let balance = U256::from(10).pow(U256::from(18));
         state.insert_account(sender, AccountInfo { balance, ..AccountInfo::default() });
-        let to = TxKind::Call(Address::repeat_byte(0xa0 + index as u8));
-        let pay = Call { to, value: 1_000 + index as u64, ..Call::default() };
-        transactions.push(sign(&key, 0, pay)?);
-        let to = if index == 2 { TxKind::Create } else { TxKind::Call(counter) };
-        let input = if index == 2 { DEPLOY } else { Bytes::new() };
-        transactions.push(sign(&key, 1, Call { to, input, ..Call::default() })?);
     }
     let at = Header { timestamp: TIME, ..Header::default() };
     if chain.rules(&at).is_prague_active_at_timestamp(TIME) {
@@ -74,7 +96,26 @@ pub(crate) fn block(chain: &Chain) -> Result<(Block, MemoryState), Box<dyn Error
             insert_contract(&mut state, contract, &REQUEST);
         }
     }
-    Ok((finish(chain, transactions, &state)?, state))
+    Ok(state)
+}
+
+fn keys() -> Result<[SigningKey; 3], Box<dyn Error>> {
+    let key = |seed: u8| SigningKey::from_slice(&[seed; 32]);
+    Ok([key(1)?, key(2)?, key(3)?])
+}
+
+/// Two of each sender, the first one with this nonce: a payment, then a call or a creation.
+fn transactions(nonce: u64) -> Result<Vec<Transaction>, Box<dyn Error>> {
+    let mut transactions = Vec::new();
+    for (index, key) in keys()?.iter().enumerate() {
+        let to = TxKind::Call(Address::repeat_byte(0xa0 + index as u8));
+        let pay = Call { to, value: 1_000 + index as u64, ..Call::default() };
+        transactions.push(sign(key, nonce, pay)?);
+        let to = if index == 2 { TxKind::Create } else { TxKind::Call(COUNTER_ADDRESS) };
+        let input = if index == 2 { DEPLOY } else { Bytes::new() };
+        transactions.push(sign(key, nonce + 1, Call { to, input, ..Call::default() })?);
+    }
+    Ok(transactions)
 }
 
 /// What a transaction does.
@@ -109,39 +150,59 @@ pub(crate) fn finish(
     transactions: Vec<Transaction>,
     state: &MemoryState,
 ) -> Result<Block, Box<dyn Error>> {
-    let withdrawal =
-        Withdrawal { index: 7, validator_index: 8, address: Address::repeat_byte(0xdd), amount: 9 };
+    finish_at(chain, header(chain), transactions, state)
+}
+
+/// What is known before the execution.
+fn header(chain: &Chain) -> Header {
     let header = Header {
         number: NUMBER,
         timestamp: TIME,
+        parent_hash: PARENT_HASH,
         gas_limit: 1 << 40,
         base_fee_per_gas: Some(BASE_FEE),
         beneficiary: Address::repeat_byte(0xbe),
         blob_gas_used: Some(0),
         excess_blob_gas: Some(0),
         parent_beacon_block_root: Some(B256::ZERO),
-        withdrawals_root: Some(B256::ZERO),
         ..Header::default()
     };
     let rules = chain.rules(&header);
     let prague = rules.is_prague_active_at_timestamp(TIME);
     let amsterdam = rules.is_amsterdam_active_at_timestamp(TIME);
-    let header = Header {
+    Header {
         requests_hash: prague.then_some(B256::ZERO),
         block_access_list_hash: amsterdam.then_some(B256::ZERO),
         slot_number: amsterdam.then_some(1),
         ..header
+    }
+}
+
+fn finish_at(
+    chain: &Chain,
+    header: Header,
+    transactions: Vec<Transaction>,
+    state: &MemoryState,
+) -> Result<Block, Box<dyn Error>> {
+    let withdrawal =
+        Withdrawal { index: 7, validator_index: 8, address: Address::repeat_byte(0xdd), amount: 9 };
+    let withdrawals = vec![withdrawal];
+    let header = Header {
+        transactions_root: calculate_transaction_root(&transactions),
+        withdrawals_root: Some(calculate_withdrawals_root(&withdrawals)),
+        ..header
     };
     let mut signed = SignedBlock { header, ..SignedBlock::default() };
     signed.body.transactions = transactions;
-    signed.body.withdrawals = Some(Withdrawals::new(vec![withdrawal]));
+    signed.body.withdrawals = Some(Withdrawals::new(withdrawals));
     let mut block = Block::recover(signed)?;
     let outcome = execute_stock(chain, &block, state, OutputKind::Flat)?;
-    block.header.gas_used = outcome.gas_used;
-    block.header.receipts_root = outcome.receipts_root();
-    block.header.logs_bloom = outcome.logs_bloom();
-    block.header.requests_hash = prague.then(|| outcome.requests_hash());
-    block.header.block_access_list_hash =
+    let header = &mut block.header;
+    header.gas_used = outcome.gas_used;
+    header.receipts_root = outcome.receipts_root();
+    header.logs_bloom = outcome.logs_bloom();
+    header.requests_hash = header.requests_hash.map(|_| outcome.requests_hash());
+    header.block_access_list_hash =
         outcome.access_list.as_deref().map(compute_block_access_list_hash);
     Ok(block)
 }

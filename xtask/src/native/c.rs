@@ -34,6 +34,7 @@ pub(crate) fn test(root: &Path) -> bool {
     if let Some(program) = build(root, &prepared, &mut part, "blocks", &SANITIZE) {
         let mut blocks = Command::new(program);
         blocks.args([prepared.small(), prepared.amsterdam(), prepared.precompiles()]);
+        blocks.args(prepared.line());
         part.step("blocks under ASan and UBSan", run(&mut blocks));
     }
     if let Some(program) = build(root, &prepared, &mut part, "hostile", &[]) {

@@ -24,7 +24,9 @@ pub(crate) fn test(root: &Path) -> bool {
         part.step("without exceptions", small(program));
     }
     if let Some(program) = build(root, &prepared, &mut part, "wrapper", &SANITIZE) {
-        part.step("wrapper under ASan and UBSan", small(program));
+        let mut command = Command::new(program);
+        let passed = run(command.arg(prepared.small()).args(prepared.line()));
+        part.step("wrapper under ASan and UBSan", passed);
     }
     Page { language: "cpp", compiler: "g++", flags: &["-std=c++20"] }
         .test(root, &prepared, &mut part);
