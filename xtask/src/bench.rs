@@ -95,12 +95,17 @@ impl Plan {
         };
         let mut rows = Vec::new();
         if !self.paths.is_empty() {
-            let threads = ["--threads", &many];
-            rows.push(recorded(format!("{many} threads, flat"), &threads));
-            let bundle = ["--threads", &many, "--output", "bundle"];
+            let flat = ["--threads", &many, "--by-pass"];
+            rows.push(recorded(format!("{many} threads, flat"), &flat));
+            let warm = [&flat[..], &["--warm"]].concat();
+            rows.push(recorded("the same, contracts known".to_owned(), &warm));
+            let bundle = [&flat[..], &["--output", "bundle"]].concat();
             rows.push(recorded(format!("{many} threads, bundle"), &bundle));
-            rows.push(recorded("1 thread, forced".to_owned(), &["--threads", "1", "--forced"]));
-            let import = ["--threads", &many, "--import"];
+            let turns = ["--threads", &many];
+            rows.push(recorded(format!("{many} threads, flat, workers asleep"), &turns));
+            let one = ["--threads", "1", "--forced", "--by-pass"];
+            rows.push(recorded("1 thread, forced".to_owned(), &one));
+            let import = ["--threads", &many, "--import", "--by-pass"];
             rows.push(recorded(format!("{many} threads, from RLP to verified"), &import));
         }
         if !self.paths.is_empty() {
@@ -117,7 +122,8 @@ impl Plan {
             rows.push(Row::new(format!("100 blocks of the built-in workload, {name}"), args));
         }
         for (name, contention) in [("without contention", "0"), ("fully serial", "1")] {
-            let args = ["--threads", &many, "--contention", contention].map(str::to_owned);
+            let args = ["--threads", &many, "--contention", contention, "--by-pass"];
+            let args = args.map(str::to_owned);
             rows.push(Row::new(format!("built-in workload, {name}"), args));
         }
         for (name, mix, transactions) in GIGAGAS {
@@ -127,10 +133,15 @@ impl Plan {
             rows.push(Row::new(format!("a gigagas of {name} without contention"), args));
         }
         if self.ablation && !self.paths.is_empty() {
-            for without in
-                ["commutative-balances", "long-first", "payment-runs", "chain-prediction", "all"]
-            {
-                let args = ["--threads", &many, "--without", without];
+            for without in [
+                "commutative-balances",
+                "long-first",
+                "payment-runs",
+                "chain-prediction",
+                "learning",
+                "all",
+            ] {
+                let args = ["--threads", &many, "--by-pass", "--warm", "--without", without];
                 rows.push(recorded(format!("{many} threads, without {without}"), &args));
             }
         }
@@ -199,6 +210,7 @@ impl Row {
             bare_min: middle("bare_min"),
             executions: middle("executions_per_tx"),
             noise: spread("noise").1,
+            round_trip_ns: middle("round_trip_ns"),
         }
     }
 }
@@ -216,6 +228,8 @@ struct Figures {
     executions: f64,
     /// The largest difference of bare against itself.
     noise: f64,
+    /// Of a cache line between two cores.
+    round_trip_ns: f64,
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -293,6 +307,7 @@ fn json_row(row: &Row, rounds: usize) -> Value {
         "bare_min": figures.bare_min,
         "executions_per_tx": figures.executions,
         "noise": figures.noise,
+        "round_trip_ns": figures.round_trip_ns,
     })
 }
 
@@ -300,7 +315,8 @@ fn json_row(row: &Row, rounds: usize) -> Value {
 fn table(rows: &[Row], rounds: usize) -> String {
     let mut table = String::from(
         "| | of stock | of bare | least to largest | geometric mean | worst block | runs per \
-         transaction | noise | processes |\n|---|---|---|---|---|---|---|---|---|\n",
+         transaction | noise | round trip | processes |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let f = row.figures();
@@ -312,7 +328,7 @@ fn table(rows: &[Row], rounds: usize) -> String {
         };
         table += &format!(
             "| {} | {:.2} | {:.2} | {low:.2} to {high:.2} | {:.2} | {:.2} | {:.3} | {:.1} % | \
-             {processes} |\n",
+             {:.2} us | {processes} |\n",
             row.name,
             f.stock_total,
             f.bare_total,
@@ -320,12 +336,14 @@ fn table(rows: &[Row], rounds: usize) -> String {
             f.bare_min,
             f.executions,
             f.noise * 100.0,
+            f.round_trip_ns / 1000.0,
         );
     }
     table
         + &format!(
             "\nSequential time over parallel time; medians over processes of {rounds} interleaved \
-         rounds each. Noise: bare against itself, the largest.\n"
+         rounds each. Noise: bare against itself, the largest. Round trip: of a cache line between \
+         two cores.\n"
         )
 }
 

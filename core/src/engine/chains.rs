@@ -1,7 +1,7 @@
 //! Calls of one target whose speculation fails: the scheduler hands them out one after the other.
 //!
-//! Role: remember, for each target of a block, whether speculation on it has failed of late. Actors:
-//! the holder of the commit token, or the host that stands in for it, notes; workers ask.
+//! Role: remember, for each target of a block, whether speculation on it has failed of late.
+//! Actors: the holder of the commit token, or the host that stands in for it, notes; workers ask.
 //!
 //! Invariant: nothing of it can change a result; a wrong answer costs a re-execution or a wait.
 

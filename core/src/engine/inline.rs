@@ -33,6 +33,12 @@ pub(super) fn is_small(block: &Block, awake: bool) -> bool {
     block.transactions.len() < 2 || work(block) < least
 }
 
+/// Whether blocks like this one, if more of them come at once, are worth a worker that spins
+/// meanwhile.
+pub(super) fn is_worth_waking(block: &Block) -> bool {
+    work(block) >= LEAST_AWAKE
+}
+
 /// The work in which other workers can help, by what the header and the transactions say,
 /// nanoseconds.
 pub(super) fn work(block: &Block) -> u64 {

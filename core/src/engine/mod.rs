@@ -384,7 +384,7 @@ impl Engine {
         let more_may_come = cadence.begins();
         let inline = || self.runs_inline(block, source, awake, listed);
         if !self.options.forced && !limited && inline() {
-            if more_may_come && !awake {
+            if more_may_come && !awake && inline::is_worth_waking(block) {
                 pool.rouse();
             }
             // Others need not wait for what the engine's threads have no part in.

@@ -1,8 +1,8 @@
 //! Which transactions start before their turn.
 //!
 //! Role: find the few that are likely to take a large part of the block, by what is known of the
-//! same call from earlier blocks, else by their gas limit, which is only a promise. On few cores one
-//! long transaction that starts late costs more than all conflicts.
+//! same call from earlier blocks, else by their gas limit, which is only a promise. On few cores
+//! one long transaction that starts late costs more than all conflicts.
 
 use super::{forecast::Forecast, inline::work};
 use crate::block::Block;

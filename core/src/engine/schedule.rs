@@ -3,8 +3,9 @@
 //! Role: hand out each transaction exactly once, in index order but for three exceptions: the few
 //! that promise to run long start first; a transaction waits for the same sender's previous one,
 //! whose nonce and balance it needs (where they are not predicted); and it waits for the previous
-//! call of a target whose speculation has failed before, in this block or in earlier ones. Short payments are handed out several at
-//! once. None of it can change a result: a wrong order costs a re-execution.
+//! call of a target whose speculation has failed before, in this block or in earlier ones
+//! ([`super::chains`]). The head goes before all of them. Short payments are handed out several
+//! at once. None of it can change a result: a wrong order costs a re-execution.
 //!
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.

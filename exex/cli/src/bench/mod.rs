@@ -14,7 +14,7 @@ use crate::{
     exit::{EXIT_CODES, Exit},
     replay::{
         input::{self, WorkloadArgs},
-        measure::machine_check,
+        machine::Machine,
         report::Printer,
     },
 };
@@ -95,7 +95,7 @@ pub fn run(args: &BenchArgs) -> Exit {
     let rows: Vec<_> = measured.iter().map(|block| block.simulate(&cores, wake_ns)).collect();
     let mut summary = Summary::new(&rows, &cores, args.rounds, wake_ns);
     summary.latency = latency;
-    summary.machine_check = machine_check(&records);
+    summary.machine_check = Machine::check(&records).throughput;
     report::print(&rows, &summary, args.json);
     exit
 }

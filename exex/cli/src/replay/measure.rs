@@ -6,13 +6,12 @@
 //! execution up to receipts, requests and changed state; roots and blooms are computed afterwards.
 
 use super::{
-    input::Origin,
     latency::Slow,
     sides::{Execution, Sides, Task},
 };
 use braid_core::{
     Engine, ExecuteError, HostError, ImportError, Outcome, SourceError, StateOutput,
-    sequential::execute_bare, source::Location,
+    source::Location,
 };
 use braid_shadow::{
     compare,
@@ -375,34 +374,4 @@ fn same_bundle(a: &BundleState, b: &BundleState) -> bool {
         && a.state_size == b.state_size
         && a.reverts_size == b.reverts_size
         && reverts(a) == reverts(b)
-}
-
-/// How much work two independent sequential executions get done at once, against one alone: 2 on a
-/// quiet machine. `None` without a block to run.
-pub fn machine_check(records: &[(Origin, RecordedBlock)]) -> Option<f64> {
-    let pass = || {
-        for (_, record) in records {
-            let source = record.state.source();
-            let output = braid_core::OutputKind::Flat;
-            let _measured = execute_bare(&record.chain, &record.block, source, output);
-        }
-    };
-    if records.is_empty() {
-        return None;
-    }
-    let mut ratios = Vec::new();
-    for _ in 0..5 {
-        let start = Instant::now();
-        pass();
-        let alone = start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            scope.spawn(pass);
-            pass();
-        });
-        let both = start.elapsed().as_secs_f64();
-        ratios.push(2.0 * alone / both);
-    }
-    ratios.sort_by(f64::total_cmp);
-    ratios.get(ratios.len() / 2).copied()
 }

@@ -8,6 +8,7 @@
 
 pub mod input;
 pub mod latency;
+pub mod machine;
 pub mod measure;
 pub mod only;
 pub mod predictions;
@@ -21,6 +22,7 @@ use braid_shadow::recorded::RecordedBlock;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use input::{Origin, WorkloadArgs};
+use machine::Machine;
 use measure::{BlockReport, How, measure, measure_by_pass};
 use predictions::Learned;
 use report::{Printer, Summary};
@@ -84,8 +86,8 @@ pub struct ReplayArgs {
     /// No sequential short cut of any kind.
     #[arg(long)]
     pub forced: bool,
-    /// In each round every side executes all blocks in a row, as in a catch-up, instead of all sides
-    /// one block after the other.
+    /// In each round every side executes all blocks in a row, as in a catch-up, instead of all
+    /// sides one block after the other.
     #[arg(long, conflicts_with_all = ["only", "range"])]
     pub by_pass: bool,
     /// The engine keeps what it has learned of contracts from round to round, as of contracts that
@@ -238,7 +240,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
         printer.unreadable(&error.path().display(), &error);
         exit = exit.max(Exit::Unreadable);
     }
-    let machine = measure::machine_check(&records);
+    let machine = Machine::check(&records);
     let summary = Summary::new(&reports, options.threads, args.rounds as usize, machine);
     printer.summary(&summary);
     exit

@@ -12,7 +12,8 @@ use super::{
     ReplayArgs,
     input::load,
     latency::Slow,
-    measure::{BlockReport, checks, difference, incomplete, machine_check, median, nanos, timed},
+    machine::Machine,
+    measure::{BlockReport, checks, difference, incomplete, median, nanos, timed},
     report::{Printer, Summary, ratio},
     sides::{Execution, Sides, Task},
 };
@@ -56,7 +57,7 @@ pub(super) fn run(args: &ReplayArgs) -> Exit {
             exit = exit.max(Exit::Mismatch);
         }
     }
-    let machine = machine_check(&records);
+    let machine = Machine::check(&records);
     printer.summary(&Summary::new(&reports, engine.options().threads, rounds, machine));
     exit
 }

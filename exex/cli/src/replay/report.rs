@@ -2,6 +2,7 @@
 
 use super::{
     input::Origin,
+    machine::Machine,
     measure::{BlockReport, Checks},
 };
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ pub struct Summary {
     bare: Ratios,
     executions_per_tx: f64,
     noise: f64,
-    machine_check: Option<f64>,
+    machine: Machine,
     /// Parallel over stock, where reads were counted.
     reads: Option<f64>,
 }
@@ -68,12 +69,7 @@ pub(crate) fn ratio(above: u64, below: u64) -> f64 {
 
 impl Summary {
     /// Adds the blocks up.
-    pub fn new(
-        reports: &[BlockReport],
-        threads: usize,
-        rounds: usize,
-        machine_check: Option<f64>,
-    ) -> Self {
+    pub fn new(reports: &[BlockReport], threads: usize, rounds: usize, machine: Machine) -> Self {
         let sum = |part: fn(&BlockReport) -> u64| reports.iter().map(part).sum::<u64>();
         let txs: usize = reports.iter().map(|report| report.txs).sum();
         let executions = sum(|report| report.executions);
@@ -91,7 +87,7 @@ impl Summary {
             bare: Ratios::new(reports, |report| report.bare_ns),
             executions_per_tx: ratio(executions, txs as u64),
             noise: if bare_ns == 0 { 0.0 } else { (ratio(again, bare_ns) - 1.0).abs() },
-            machine_check,
+            machine,
             reads: reads(reports),
         }
     }
@@ -115,7 +111,8 @@ impl Summary {
             "bare_min": rounded(self.bare.min),
             "executions_per_tx": rounded(self.executions_per_tx),
             "noise": rounded(self.noise),
-            "machine_check": self.machine_check.map(rounded),
+            "machine_check": self.machine.throughput.map(rounded),
+            "round_trip_ns": self.machine.round_trip_ns,
         });
         if let Some(reads) = self.reads {
             summary["reads"] = rounded(reads).into();
@@ -226,14 +223,16 @@ impl Printer {
         if let Some(reads) = summary.reads {
             line(format_args!("reads of the parent state: {reads:.3} times those of stock"));
         }
-        if let Some(check) = summary.machine_check {
+        if let Some(check) = summary.machine.throughput {
             let verdict = if check < QUIET {
                 "the machine is LOUD, do not quote these times"
             } else {
                 "the machine is quiet"
             };
             line(format_args!(
-                "machine check: two runs at once do {check:.2} times one: {verdict}"
+                "machine check: two runs at once do {check:.2} times one: {verdict}; a line takes \
+                 {:.2} us from core to core and back",
+                micros(summary.machine.round_trip_ns)
             ));
         }
     }

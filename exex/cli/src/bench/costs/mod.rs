@@ -13,11 +13,7 @@ pub mod report;
 use super::BenchArgs;
 use crate::{
     exit::Exit,
-    replay::{
-        input,
-        measure::{machine_check, nanos},
-        report::Printer,
-    },
+    replay::{input, machine::Machine, measure::nanos, report::Printer},
 };
 use braid_core::{
     Engine, ExecuteError, Optimisations, Options, OutputKind, Trace, engine::Limits,
@@ -141,7 +137,7 @@ pub(super) fn run(args: &BenchArgs) -> Exit {
         progress.inc(1);
     }
     progress.finish_and_clear();
-    report::print(&rows, args.rounds, machine_check(&records), args.json);
+    report::print(&rows, args.rounds, Machine::check(&records).throughput, args.json);
     exit
 }
 
