@@ -27,6 +27,7 @@ mod cells;
 mod chains;
 mod commit;
 pub(crate) mod evm;
+mod experience;
 mod flight;
 mod forecast;
 mod index;
@@ -77,6 +78,7 @@ use crate::{
 use alloy_eip7928::AccountChanges;
 use block::Lists;
 use cadence::Cadence;
+use experience::Experience;
 use predictor::Predictor;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -175,6 +177,7 @@ struct Inner {
     shelf: Shelf,
     predictor: Predictor,
     cadence: Cadence,
+    experience: Experience,
 }
 
 impl std::fmt::Debug for Engine {
@@ -194,6 +197,7 @@ impl Engine {
                 shelf: Shelf::default(),
                 predictor: Predictor::new(),
                 cadence: Cadence::default(),
+                experience: Experience::default(),
             }),
         }
     }
@@ -379,10 +383,15 @@ impl Engine {
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
         let mut inner = self.inner.lock();
-        let Inner { pool, shelf, predictor, cadence } = &mut *inner;
+        let Inner { pool, shelf, predictor, cadence, experience } = &mut *inner;
         let (listed, awake) = (lists.claimed.is_some(), pool.is_awake());
         let more_may_come = cadence.begins();
-        let inline = || self.runs_inline(block, source, awake, listed);
+        let learns = self.options.optimisations.learning && !source.is_slow();
+        let short = learns && !self.options.forced && Experience::concerns(block);
+        let mut inline = || {
+            self.runs_inline(block, source, awake, listed) || (short && experience.prefers_alone())
+        };
+        let start = Instant::now();
         if !self.options.forced && !limited && inline() {
             if more_may_come && !awake && inline::is_worth_waking(block) {
                 pool.rouse();
@@ -391,7 +400,11 @@ impl Engine {
             drop(inner);
             let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
             let outcome = guarded(|| bare(chain, block, source, self.options.output));
-            self.inner.lock().cadence.ends();
+            let Inner { cadence, experience, .. } = &mut *self.inner.lock();
+            if short {
+                experience.note(block, start.elapsed(), false);
+            }
+            cadence.ends();
             return outcome;
         }
         let tables = shelf.begin(block);
@@ -400,6 +413,9 @@ impl Engine {
         let outcome = guarded(|| job.run(pool, &tables, hook, Unwatched));
         drop(tables);
         shelf.tidy();
+        if short && !limited {
+            experience.note(block, start.elapsed(), true);
+        }
         cadence.ends();
         outcome
     }

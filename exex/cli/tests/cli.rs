@@ -89,11 +89,40 @@ fn a_folder_replays_in_both_forms_with_all_json_keys() {
             "executions_per_tx",
             "noise",
             "machine_check",
+            "round_trip_ns",
         ];
         summary_keys.sort_unstable();
         assert_eq!(keys(&lines[2]), summary_keys);
         assert_eq!(lines[2]["matched"], 2);
     }
+}
+
+#[test]
+fn a_pass_learns_from_a_file_and_saves_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("predictions");
+    let file = file.to_str().unwrap();
+    let replay = ["replay", "--json", "--rounds", "2", "--threads", "2", "--forced", "--by-pass"];
+    let blocks = ["--blocks", "3", "--transactions", "40", "--predictions", file];
+    let run = |more: &[&str]| braid(&[&replay[..], &blocks, more].concat());
+    for more in [&[][..], &["--warm"], &["--output", "bundle"]] {
+        let output = run(more);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let lines = lines(&output);
+        assert_eq!((lines.len(), &lines[3]["matched"]), (4, &3.into()));
+    }
+    let saved = std::fs::read(file).unwrap();
+    assert!(saved.len() > 100, "it has learned something");
+    std::fs::write(file, &saved[..saved.len() - 1]).unwrap();
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(3));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains(file) && error.contains("remove the file"), "{error}");
+    let nowhere = folder.path().join("no").join("folder");
+    let output = braid(
+        &[&replay[..], &["--blocks", "1", "--predictions"], &[nowhere.to_str().unwrap()]].concat(),
+    );
+    assert_eq!(output.status.code(), Some(3));
 }
 
 #[test]

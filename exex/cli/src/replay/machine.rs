@@ -8,7 +8,7 @@ use braid_core::sequential::execute_bare;
 use braid_shadow::recorded::RecordedBlock;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The state of the machine.
@@ -61,37 +61,56 @@ fn throughput(records: &[(Origin, RecordedBlock)]) -> Option<f64> {
 #[repr(align(128))]
 struct Ball(AtomicU64);
 
-/// The median of several matches of two threads that hand a word to and fro.
+/// The median of several matches of two threads that hand a word to and fro. None takes long, also
+/// where both have to share one core.
 fn round_trip() -> u64 {
-    const STROKES: u64 = 20_000;
-    let mut matches: Vec<u64> = (0..5)
-        .map(|_| {
-            let ball = Ball(AtomicU64::new(0));
-            let play = |turn: u64| {
-                for stroke in 0..STROKES {
-                    let mine = 2 * stroke + turn;
-                    let mut looks = 0u32;
-                    while ball.0.load(Ordering::Acquire) != mine {
-                        looks += 1;
-                        // On a single core the other one needs it.
-                        if looks % 4096 == 0 {
-                            std::thread::yield_now();
-                        }
-                        std::hint::spin_loop();
-                    }
-                    ball.0.store(mine + 1, Ordering::Release);
-                }
-            };
-            std::thread::scope(|scope| {
-                scope.spawn(|| play(1));
-                let start = Instant::now();
-                play(0);
-                u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX) / STROKES
-            })
-        })
-        .collect();
+    let mut matches: Vec<u64> = (0..5).map(|_| play()).collect();
     matches.sort_unstable();
     matches[matches.len() / 2]
+}
+
+/// How long a match takes at most.
+const MATCH: Duration = Duration::from_millis(2);
+/// The ball when the match is over.
+const OVER: u64 = u64::MAX;
+
+fn play() -> u64 {
+    let ball = Ball(AtomicU64::new(0));
+    let wait = |mine: u64| {
+        let mut looks = 0u32;
+        loop {
+            let now = ball.0.load(Ordering::Acquire);
+            if now == mine || now == OVER {
+                return now;
+            }
+            looks += 1;
+            if looks.is_multiple_of(1024) {
+                std::thread::yield_now();
+            }
+            std::hint::spin_loop();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut mine = 1;
+            while wait(mine) != OVER {
+                ball.0.store(mine + 1, Ordering::Release);
+                mine += 2;
+            }
+        });
+        // The other one has to wake up first.
+        ball.0.store(1, Ordering::Release);
+        wait(2);
+        let (start, mut strokes) = (Instant::now(), 0u64);
+        while start.elapsed() < MATCH {
+            ball.0.store(2 * strokes + 3, Ordering::Release);
+            wait(2 * strokes + 4);
+            strokes += 1;
+        }
+        let elapsed = start.elapsed();
+        ball.0.store(OVER, Ordering::Release);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX) / strokes.max(1)
+    })
 }
 
 #[cfg(test)]

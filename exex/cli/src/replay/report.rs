@@ -230,8 +230,10 @@ impl Printer {
                 "the machine is quiet"
             };
             line(format_args!(
-                "machine check: two runs at once do {check:.2} times one: {verdict}; a line takes \
-                 {:.2} us from core to core and back",
+                "machine check: two runs at once do {check:.2} times one: {verdict}"
+            ));
+            line(format_args!(
+                "a cache line takes {:.2} us from one core to another and back",
                 micros(summary.machine.round_trip_ns)
             ));
         }
