@@ -10,15 +10,15 @@
 //! A thread that wakes too late finds the gate closed and parks again; nobody waits for it.
 
 use crate::sync::{
-    Condvar, Mutex,
+    Condvar, Line, Mutex,
     atomic::{AtomicU64, AtomicUsize, Ordering},
-    spin_while,
+    relax, spin_while,
     thread::{self, JoinHandle},
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long a thread that left a block looks for the next one before it parks: waking a parked
@@ -90,6 +90,37 @@ impl Pool {
         self.shared.opened.notify_all();
     }
 
+    /// How long a cache line takes from the calling thread's core to another thread's and back:
+    /// the two hand a word to and fro. `None` where no thread answers soon; takes some
+    /// microseconds.
+    pub(crate) fn round_trip(&mut self) -> Option<Duration> {
+        if !self.is_awake() {
+            return None;
+        }
+        let ball = Line(AtomicU64::new(0));
+        let play = |worker| {
+            if worker != 1 {
+                return;
+            }
+            let mut mine = 1;
+            loop {
+                match ball.load(Ordering::Acquire) {
+                    OVER => return,
+                    now if now == mine => {
+                        ball.store(mine + 1, Ordering::Release);
+                        mine += 2;
+                    }
+                    _ => relax(1),
+                }
+            }
+        };
+        self.run_beside(&play, || {
+            let took = strokes(&ball);
+            ball.store(OVER, Ordering::Release);
+            took
+        })
+    }
+
     /// Runs `job(0)` on the calling thread and `job(worker)` on every thread that comes in time;
     /// returns when all of them are done. Needs `&mut self`: one block at a time.
     pub(crate) fn run(&mut self, job: &(dyn Fn(usize) + Sync)) {
@@ -156,6 +187,33 @@ impl Drop for Pool {
             let _ended = thread.join();
         }
     }
+}
+
+/// The ball when the match is over.
+const OVER: u64 = u64::MAX;
+/// Strokes of a match, after some to warm up.
+const STROKES: u64 = 24;
+const WARM: u64 = 4;
+/// How long a match takes at most.
+const MATCH: Duration = Duration::from_micros(50);
+
+/// How long a stroke takes there and back, where the match comes to its end.
+fn strokes(ball: &AtomicU64) -> Option<Duration> {
+    let begun = Instant::now();
+    let mut start = begun;
+    for stroke in 0..WARM + STROKES {
+        if stroke == WARM {
+            start = Instant::now();
+        }
+        ball.store(2 * stroke + 1, Ordering::Release);
+        while ball.load(Ordering::Acquire) != 2 * stroke + 2 {
+            if begun.elapsed() > MATCH {
+                return None;
+            }
+            relax(1);
+        }
+    }
+    Some(start.elapsed() / STROKES as u32)
 }
 
 /// What a waiting thread is to do.

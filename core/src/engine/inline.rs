@@ -14,8 +14,11 @@ use alloy_primitives::Address;
 /// nanoseconds.
 const LEAST_AWAKE: u64 = 40_000;
 const LEAST_PARKED: u64 = 200_000;
-/// What sharing a payment spares, nanoseconds: it takes a microsecond, and its accounts travel.
-const PAYMENT: u64 = 300;
+/// What a payment takes, nanoseconds.
+const PAYMENT: u64 = 1_000;
+/// How often a line travels from core to core for each shared transaction, with its accounts, its
+/// record and the scheduler's state.
+const JOURNEYS: u64 = 13;
 /// What a call takes beside the gas that it uses, nanoseconds.
 const CALL: u64 = 2_000;
 /// Gas that a transaction pays before anything runs.
@@ -27,20 +30,34 @@ const GAS_SINCE: u64 = 2_000;
 /// Below this many transactions, one contract called by all of them makes a chain.
 const FEW: usize = 8;
 
-/// Whether the block is too small to gain, with a worker that spins already or with parked ones.
-pub(super) fn is_small(block: &Block, awake: bool) -> bool {
-    let least = if awake { LEAST_AWAKE } else { LEAST_PARKED };
-    block.transactions.len() < 2 || work(block) < least
+/// What is known of the workers when a block comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Workers {
+    /// One of them spins.
+    pub(super) awake: bool,
+    /// How long a cache line takes between two of them, there and back, nanoseconds.
+    pub(super) distance_ns: u64,
+}
+
+/// Whether the block is too small to gain.
+pub(super) fn is_small(block: &Block, workers: Workers) -> bool {
+    let least = if workers.awake { LEAST_AWAKE } else { LEAST_PARKED };
+    block.transactions.len() < 2 || gain(block, workers) < least
 }
 
 /// Whether blocks like this one, if more of them come at once, are worth a worker that spins
 /// meanwhile.
-pub(super) fn is_worth_waking(block: &Block) -> bool {
-    work(block) >= LEAST_AWAKE
+pub(super) fn is_worth_waking(block: &Block, workers: Workers) -> bool {
+    gain(block, workers) >= LEAST_AWAKE
 }
 
-/// The work in which other workers can help, by what the header and the transactions say,
-/// nanoseconds.
+/// The work in which other workers can help, less what it takes to share it, nanoseconds.
+fn gain(block: &Block, workers: Workers) -> u64 {
+    let journeys = JOURNEYS * block.transactions.len() as u64;
+    work(block).saturating_sub(journeys.saturating_mul(workers.distance_ns / 2))
+}
+
+/// About how long the transactions take, by what the header and they themselves say, nanoseconds.
 pub(super) fn work(block: &Block) -> u64 {
     let count = block.transactions.len() as u64;
     let calls = block.transactions.iter().filter(|tx| !tx.input().is_empty()).count() as u64;
@@ -125,19 +142,23 @@ mod tests {
     #[test]
     fn small_blocks_are_told_by_their_work() {
         let payments: Vec<_> = (0..200).map(|of| (of, of, false)).collect();
-        assert!(!is_small(&block(&payments, 21_000), true));
-        assert!(is_small(&block(&payments, 21_000), false));
-        assert!(is_small(&block(&payments[..100], 21_000), true));
+        let near = |awake| Workers { awake, distance_ns: 100 };
+        let far = |awake| Workers { awake, distance_ns: 400 };
+        assert!(!is_small(&block(&payments, 21_000), near(true)));
+        assert!(is_small(&block(&payments, 21_000), near(false)));
+        assert!(is_small(&block(&payments, 21_000), far(true)));
+        assert!(is_small(&block(&payments[..100], 21_000), near(true)));
         let calls: Vec<_> = (0..3).map(|of| (of, of, true)).collect();
-        assert!(!is_small(&block(&calls, 1_000_000), false));
-        assert!(is_small(&block(&calls, 100_000), false));
-        assert!(is_small(&block(&calls[..1], 30_000_000), true));
+        assert!(!is_small(&block(&calls, 1_000_000), far(false)));
+        assert!(is_small(&block(&calls, 100_000), near(false)));
+        assert!(is_small(&block(&calls[..1], 30_000_000), near(true)));
     }
 
     #[test]
     fn a_header_that_claims_any_gas_is_believed_with_care() {
         let mut block = block(&[(1, 1, true), (2, 2, true)], 0);
         block.header.gas_used = u64::MAX;
-        assert!(!is_small(&block, false));
+        assert!(!is_small(&block, Workers { awake: false, distance_ns: 400 }));
+        assert!(is_small(&block, Workers { awake: true, distance_ns: u64::MAX }));
     }
 }

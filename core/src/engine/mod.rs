@@ -26,8 +26,8 @@ mod cadence;
 mod cells;
 mod chains;
 mod commit;
+mod distance;
 pub(crate) mod evm;
-mod experience;
 mod flight;
 mod forecast;
 mod index;
@@ -78,7 +78,8 @@ use crate::{
 use alloy_eip7928::AccountChanges;
 use block::Lists;
 use cadence::Cadence;
-use experience::Experience;
+use distance::Distance;
+use inline::Workers;
 use predictor::Predictor;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -177,7 +178,7 @@ struct Inner {
     shelf: Shelf,
     predictor: Predictor,
     cadence: Cadence,
-    experience: Experience,
+    distance: Distance,
 }
 
 impl std::fmt::Debug for Engine {
@@ -197,7 +198,7 @@ impl Engine {
                 shelf: Shelf::default(),
                 predictor: Predictor::new(),
                 cadence: Cadence::default(),
-                experience: Experience::default(),
+                distance: Distance::default(),
             }),
         }
     }
@@ -307,7 +308,7 @@ impl Engine {
         limits: &Limits,
     ) -> Result<(Outcome, Trace), ExecuteError> {
         let mut inner = self.inner.lock();
-        let Inner { pool, shelf, predictor, .. } = &mut *inner;
+        let Inner { pool, shelf, predictor, distance, .. } = &mut *inner;
         let tables = shelf.begin(block);
         let lists = Lists::default();
         let (options, predictor) = (&self.options, &*predictor);
@@ -316,8 +317,8 @@ impl Engine {
         let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
         let outcome = guarded(|| job.run(pool, &tables, None, &recorder));
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let awake = pool.is_awake();
-        let inline = !self.options.forced && self.runs_inline(block, source, awake, false);
+        let workers = Workers { awake: pool.is_awake(), distance_ns: distance.round_trip_ns() };
+        let inline = !self.options.forced && self.runs_inline(block, source, workers, false);
         let traced = outcome.map(|outcome| (outcome, recorder.finish(&tables, nanos, inline)));
         drop(tables);
         shelf.tidy();
@@ -361,14 +362,14 @@ impl Engine {
         &self,
         block: &Block,
         source: &dyn StateSource,
-        awake: bool,
+        workers: Workers,
         listed: bool,
     ) -> bool {
         if source.is_slow() {
             return self.options.threads <= 1 || block.transactions.len() <= 1;
         }
         self.options.threads <= 1
-            || inline::is_small(block, awake)
+            || inline::is_small(block, workers)
             || (self.options.optimisations.chain_prediction && !listed && inline::is_chain(block))
     }
 
@@ -383,28 +384,20 @@ impl Engine {
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
         let mut inner = self.inner.lock();
-        let Inner { pool, shelf, predictor, cadence, experience } = &mut *inner;
-        let (listed, awake) = (lists.claimed.is_some(), pool.is_awake());
+        let Inner { pool, shelf, predictor, cadence, distance } = &mut *inner;
+        let listed = lists.claimed.is_some();
+        let workers = Workers { awake: pool.is_awake(), distance_ns: distance.round_trip_ns() };
         let more_may_come = cadence.begins();
-        let learns = self.options.optimisations.learning && !source.is_slow();
-        let short = learns && !self.options.forced && Experience::concerns(block);
-        let mut inline = || {
-            self.runs_inline(block, source, awake, listed) || (short && experience.prefers_alone())
-        };
-        let start = Instant::now();
+        let inline = || self.runs_inline(block, source, workers, listed);
         if !self.options.forced && !limited && inline() {
-            if more_may_come && !awake && inline::is_worth_waking(block) {
+            if more_may_come && !workers.awake && inline::is_worth_waking(block, workers) {
                 pool.rouse();
             }
             // Others need not wait for what the engine's threads have no part in.
             drop(inner);
             let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
             let outcome = guarded(|| bare(chain, block, source, self.options.output));
-            let Inner { cadence, experience, .. } = &mut *self.inner.lock();
-            if short {
-                experience.note(block, start.elapsed(), false);
-            }
-            cadence.ends();
+            self.inner.lock().cadence.ends();
             return outcome;
         }
         let tables = shelf.begin(block);
@@ -413,8 +406,8 @@ impl Engine {
         let outcome = guarded(|| job.run(pool, &tables, hook, Unwatched));
         drop(tables);
         shelf.tidy();
-        if short && !limited {
-            experience.note(block, start.elapsed(), true);
+        if !self.options.forced {
+            distance.look(pool);
         }
         cadence.ends();
         outcome
