@@ -90,6 +90,7 @@ fn a_folder_replays_in_both_forms_with_all_json_keys() {
             "noise",
             "machine_check",
             "round_trip_ns",
+            "longest_wasted",
         ];
         summary_keys.sort_unstable();
         assert_eq!(keys(&lines[2]), summary_keys);

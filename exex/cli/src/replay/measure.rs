@@ -39,6 +39,8 @@ pub struct BlockReport {
     pub parallel_ns: u64,
     /// Executions of the last parallel run, repeated ones included.
     pub executions: u64,
+    /// Runs of the block's longest transaction that came to nothing, where they were counted.
+    pub longest_wasted: Option<u64>,
     /// Reads of the parent state in the last stock and the last parallel run, where they have a
     /// latency.
     pub reads: Option<(u64, u64)>,
@@ -237,7 +239,8 @@ impl<'a> Measurement<'a> {
     }
 
     fn finish(self) -> BlockReport {
-        let Self { record, slow, oracle, times, parallel, reads, mut report, .. } = self;
+        let Self { record, slow, oracle, times, parallel, reads, mut report, sides, .. } = self;
+        report.longest_wasted = if slow { None } else { sides.wasted_on_longest() };
         if let Err(error) = &oracle {
             report.difference.get_or_insert_with(|| format!("rejected on every side: {error}"));
         }

@@ -31,6 +31,8 @@ pub struct Summary {
     machine: Machine,
     /// Parallel over stock, where reads were counted.
     reads: Option<f64>,
+    /// Runs of the blocks' longest transactions that came to nothing, where they were counted.
+    longest_wasted: Option<u64>,
 }
 
 /// Sequential time over parallel time.
@@ -89,6 +91,10 @@ impl Summary {
             noise: if bare_ns == 0 { 0.0 } else { (ratio(again, bare_ns) - 1.0).abs() },
             machine,
             reads: reads(reports),
+            longest_wasted: reports
+                .iter()
+                .filter_map(|report| report.longest_wasted)
+                .reduce(|sum, one| sum + one),
         }
     }
 
@@ -113,6 +119,7 @@ impl Summary {
             "noise": rounded(self.noise),
             "machine_check": self.machine.throughput.map(rounded),
             "round_trip_ns": self.machine.round_trip_ns,
+            "longest_wasted": self.longest_wasted,
         });
         if let Some(reads) = self.reads {
             summary["reads"] = rounded(reads).into();
@@ -222,6 +229,11 @@ impl Printer {
         ));
         if let Some(reads) = summary.reads {
             line(format_args!("reads of the parent state: {reads:.3} times those of stock"));
+        }
+        if let Some(wasted) = summary.longest_wasted {
+            line(format_args!(
+                "runs of the blocks' longest transactions that came to nothing: {wasted}"
+            ));
         }
         if let Some(check) = summary.machine.throughput {
             let verdict = if check < QUIET {

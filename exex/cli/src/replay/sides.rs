@@ -16,6 +16,7 @@ use braid_core::{
     sequential::{
         execute_bare, execute_bare_with_access_list, execute_stock, execute_stock_with_access_list,
     },
+    trace::{Run, RunOutcome},
 };
 use braid_shadow::recorded::RecordedBlock;
 
@@ -94,6 +95,22 @@ impl<'a> Sides<'a> {
         let (outcome, _same_as_the_oracles) =
             engine.execute_with_access_list(chain, block, source, &limits, list)?;
         Ok(outcome)
+    }
+
+    /// How many runs of the block's longest transaction came to nothing in one more parallel
+    /// execution; `None` where that says nothing.
+    pub(crate) fn wasted_on_longest(&self) -> Option<u64> {
+        if self.task != Task::Execute || self.engine.options().threads < 2 {
+            return None;
+        }
+        let RecordedBlock { chain, block, .. } = self.record;
+        let limits = Limits::default();
+        let (_, trace) = self.engine.execute_traced(chain, block, self.source, &limits).ok()?;
+        let committed = trace.runs.iter().filter(|run| run.outcome == RunOutcome::Committed);
+        let longest = committed.max_by_key(|run| run.end - run.start)?.transaction;
+        let wasted =
+            |run: &&Run| run.transaction == longest && run.outcome != RunOutcome::Committed;
+        Some(trace.runs.iter().filter(wasted).count() as u64)
     }
 
     fn sequential(&self, execute: Sequential) -> Execution {
