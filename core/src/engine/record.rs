@@ -5,7 +5,7 @@
 
 use super::{
     tables::{AccountValue, Stamp, Tables},
-    view::{ReadSet, View, ViewError},
+    view::{AccountRead, ReadSet, SlotRead, View, ViewError},
 };
 use alloy_primitives::{Address, Bytes, U256};
 use revm::{
@@ -76,6 +76,17 @@ pub(crate) struct Record {
     /// The journal's accounts, for a sink that wants them. The account id of each is the place of
     /// its read; an account that does not exist and was not touched has none.
     pub(crate) state: Option<EvmState>,
+}
+
+impl Record {
+    /// The memory that its buffers hold, about; bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        let Self { reads, writes, .. } = self;
+        reads.accounts.capacity() * size_of::<AccountRead>()
+            + reads.slots.capacity() * size_of::<SlotRead>()
+            + writes.accounts.capacity() * size_of::<AccountWrite>()
+            + writes.slots.capacity() * size_of::<(u32, U256)>()
+    }
 }
 
 impl Default for Record {

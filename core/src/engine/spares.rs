@@ -15,9 +15,10 @@ use crate::sync::{Line, Mutex};
 const BINS: usize = 64;
 /// Records in one bin: as many as a worker can be ahead of the head.
 const MOST: usize = 512;
-/// Locations that a record which is kept between blocks has room for at most. Hardly any
-/// transaction touches more, and the bins of one that does would be kept for ever.
-const ROOM: usize = 1024;
+/// Memory of the records in one bin that are kept between blocks, bytes. Those of a mainnet block
+/// need less than a tenth of it; a block of transactions that touch thousands of accounts each
+/// shall not be remembered for ever.
+const BYTES: usize = 4 << 20;
 
 /// Records at rest. They travel between workers, as pointers.
 pub(crate) type Records = Vec<Box<Record>>;
@@ -57,17 +58,53 @@ impl Spares {
         bin.append(hand);
     }
 
-    /// Frees what is too large to be kept from block to block.
+    /// Frees what is too much to be kept from block to block.
     pub(crate) fn tidy(&mut self) {
-        let small = |record: &Record| {
-            let sizes = [
-                record.reads.accounts.capacity(),
-                record.reads.slots.capacity(),
-                record.writes.accounts.capacity(),
-                record.writes.slots.capacity(),
-            ];
-            sizes.into_iter().all(|size| size <= ROOM)
-        };
-        self.0.iter_mut().for_each(|bin| bin.0.get_mut().retain(|record| small(record)));
+        for bin in &mut self.0 {
+            let mut bytes = 0;
+            bin.0.get_mut().retain(|record| {
+                bytes += record.bytes();
+                bytes <= BYTES
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::record::AccountWrite;
+
+    fn record(owner: usize, writes: usize) -> Box<Record> {
+        let mut record = Box::new(Record { owner, ..Record::default() });
+        record.writes.accounts.reserve_exact(writes);
+        record
+    }
+
+    #[test]
+    fn a_record_returns_to_its_owner() {
+        let (spares, mut hand) = (Spares::new(), Vec::new());
+        spares.give(record(1, 0));
+        spares.give(record(2, 0));
+        spares.leave(1, &mut vec![record(1, 0)]);
+        spares.take(1, &mut hand);
+        assert_eq!(hand.iter().map(|record| record.owner).collect::<Vec<_>>(), [1, 1]);
+        hand.clear();
+        spares.take(1, &mut hand);
+        assert!(hand.is_empty());
+        (0..2 * MOST).for_each(|_| spares.give(record(3, 0)));
+        spares.take(3, &mut hand);
+        assert_eq!(hand.len(), MOST);
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound_in_bytes() {
+        let (mut spares, mut hand) = (Spares::new(), Vec::new());
+        let half = BYTES / 2 / size_of::<AccountWrite>() + 1;
+        (0..5).for_each(|_| spares.give(record(1, 10)));
+        (0..5).for_each(|_| spares.give(record(1, half)));
+        spares.tidy();
+        spares.take(1, &mut hand);
+        assert_eq!(hand.len(), 6);
     }
 }
