@@ -41,7 +41,7 @@ struct Links {
 }
 
 impl<'b> Chains<'b> {
-    pub(super) const fn new(block: &'b Block) -> Self {
+    pub(super) fn new(block: &'b Block) -> Self {
         Self { block, active: AtomicBool::new(false), links: OnceLock::new() }
     }
 
