@@ -32,8 +32,6 @@ type Job = &'static (dyn Fn(usize) + Sync);
 struct Gate {
     job: Option<Job>,
     generation: u64,
-    /// How often parked threads were woken without a job.
-    roused: u64,
     inside: usize,
     shutdown: bool,
 }
@@ -81,13 +79,6 @@ impl Pool {
     /// Whether a thread would begin at once, unwoken. Only a hint: it may just be falling asleep.
     pub(crate) fn is_awake(&self) -> bool {
         self.shared.spinning.load(Ordering::Relaxed) > 0
-    }
-
-    /// Wakes parked threads without a job: they spin, so that one which comes soon finds them
-    /// awake.
-    pub(crate) fn rouse(&self) {
-        self.shared.gate.lock().roused += 1;
-        self.shared.opened.notify_all();
     }
 
     /// How long a cache line takes from the calling thread's core to another thread's and back:
@@ -216,15 +207,6 @@ fn strokes(ball: &AtomicU64) -> Option<Duration> {
     Some(start.elapsed() / STROKES as u32)
 }
 
-/// What a waiting thread is to do.
-enum Entry {
-    /// It is inside.
-    Job(Job),
-    /// Spin again: a block is about to come.
-    Roused,
-    Shutdown,
-}
-
 /// Closes the gate and waits until it is empty.
 struct Closing<'a>(&'a Shared);
 
@@ -244,11 +226,7 @@ impl Shared {
         let mut seen = 0;
         loop {
             self.spin(seen);
-            let job = match self.enter(&mut seen) {
-                Entry::Job(job) => job,
-                Entry::Roused => continue,
-                Entry::Shutdown => return,
-            };
+            let Some(job) = self.enter(&mut seen) else { return };
             // The job reports its own panics; this only keeps the thread alive.
             let _panic = catch_unwind(AssertUnwindSafe(|| job(worker)));
             let mut gate = self.gate.lock();
@@ -270,23 +248,19 @@ impl Shared {
         spin_while(SPIN, || self.inside.load(Ordering::Acquire) > 0);
     }
 
-    /// Waits for an open gate and goes through, unless something else comes first.
-    fn enter(&self, seen: &mut u64) -> Entry {
+    /// Waits for an open gate and goes through; `None` at shutdown.
+    fn enter(&self, seen: &mut u64) -> Option<Job> {
         let mut gate = self.gate.lock();
-        let roused = gate.roused;
         loop {
             if gate.shutdown {
-                return Entry::Shutdown;
-            }
-            if gate.roused != roused {
-                return Entry::Roused;
+                return None;
             }
             if gate.generation != *seen {
                 *seen = gate.generation;
                 if let Some(job) = gate.job {
                     gate.inside += 1;
                     self.inside.store(gate.inside, Ordering::Release);
-                    return Entry::Job(job);
+                    return Some(job);
                 }
             }
             gate = self.opened.wait_owned(gate);

@@ -22,7 +22,6 @@
 mod ahead;
 mod arena;
 pub(crate) mod block;
-mod cadence;
 mod cells;
 mod chains;
 mod commit;
@@ -77,7 +76,6 @@ use crate::{
 };
 use alloy_eip7928::AccountChanges;
 use block::Lists;
-use cadence::Cadence;
 use distance::Distance;
 use inline::Workers;
 use predictor::Predictor;
@@ -177,7 +175,6 @@ struct Inner {
     pool: Pool,
     shelf: Shelf,
     predictor: Predictor,
-    cadence: Cadence,
     distance: Distance,
 }
 
@@ -197,7 +194,6 @@ impl Engine {
                 pool,
                 shelf: Shelf::default(),
                 predictor: Predictor::new(),
-                cadence: Cadence::default(),
                 distance: Distance::default(),
             }),
         }
@@ -384,21 +380,15 @@ impl Engine {
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
         let mut inner = self.inner.lock();
-        let Inner { pool, shelf, predictor, cadence, distance } = &mut *inner;
+        let Inner { pool, shelf, predictor, distance } = &mut *inner;
         let listed = lists.claimed.is_some();
         let workers = Workers { awake: pool.is_awake(), distance_ns: distance.round_trip_ns() };
-        let more_may_come = cadence.begins();
         let inline = || self.runs_inline(block, source, workers, listed);
         if !self.options.forced && !limited && inline() {
-            if more_may_come && !workers.awake && inline::is_worth_waking(block, workers) {
-                pool.rouse();
-            }
             // Others need not wait for what the engine's threads have no part in.
             drop(inner);
             let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
-            let outcome = guarded(|| bare(chain, block, source, self.options.output));
-            self.inner.lock().cadence.ends();
-            return outcome;
+            return guarded(|| bare(chain, block, source, self.options.output));
         }
         let tables = shelf.begin(block);
         let (options, predictor) = (&self.options, &*predictor);
@@ -409,7 +399,6 @@ impl Engine {
         if !self.options.forced {
             distance.look(pool);
         }
-        cadence.ends();
         outcome
     }
 }

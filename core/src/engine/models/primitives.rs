@@ -120,10 +120,7 @@ fn a_base_value_is_read_once() {
 fn the_gate_lets_nobody_stay_inside() {
     explore(|| {
         let mut pool = Pool::new(1);
-        for round in 0..2 {
-            if round == 1 {
-                pool.rouse();
-            }
+        for _ in 0..2 {
             let inside = AtomicUsize::new(0);
             let runs = AtomicUsize::new(0);
             pool.run(&|_worker| {
