@@ -85,7 +85,12 @@ impl Job<'_> {
         let result = finish(&rules, tally, &mut view, &mut sink)?;
         let canonical = sink.canonical.take();
         drop((view, sink));
-        let flat = || output::flat(tables, &mut |count, piece| pool.share(count, piece));
+        // For a slow state there are more threads than cores, and each has to come and go.
+        let few = !self.source.is_slow();
+        let mut share = |count, piece: &(dyn Fn(usize) + Sync)| {
+            if few { pool.share(count, piece) } else { output::alone(count, piece) }
+        };
+        let flat = || output::flat(tables, &mut share);
         Ok(tally::outcome(self.options.output, canonical, result, statistics, flat))
     }
 

@@ -396,7 +396,7 @@ impl Engine {
         let outcome = guarded(|| job.run(pool, &tables, hook, Unwatched));
         drop(tables);
         shelf.tidy();
-        if !self.options.forced {
+        if !self.options.forced && !source.is_slow() {
             distance.look(pool);
         }
         outcome
