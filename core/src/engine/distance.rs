@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// How long a measurement counts.
 const COUNTS: Duration = Duration::from_millis(100);
 /// What is assumed before the first one, nanoseconds there and back: cores under one cache.
-const NEAR: u64 = 100;
+pub(super) const NEAR: u64 = 100;
 
 /// The last measurement.
 #[derive(Debug)]

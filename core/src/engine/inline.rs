@@ -6,6 +6,7 @@
 //! begins as long after; an account or a scheduler's line travels between cores in some hundred
 //! nanoseconds, with each short transaction several times.
 
+use super::distance::NEAR;
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
 use alloy_primitives::Address;
@@ -37,6 +38,12 @@ pub(super) struct Workers {
     pub(super) awake: bool,
     /// How long a cache line takes between two of them, there and back, nanoseconds.
     pub(super) distance_ns: u64,
+}
+
+impl Workers {
+    /// Those of an engine that is at another block: none is free, and nobody can be asked how far
+    /// they are.
+    pub(super) const BUSY: Self = Self { awake: false, distance_ns: NEAR };
 }
 
 /// Whether the block is too small to gain.

@@ -178,6 +178,13 @@ struct Inner {
     distance: Distance,
 }
 
+impl Inner {
+    fn workers(&self) -> Workers {
+        let distance_ns = self.distance.round_trip_ns();
+        Workers { awake: self.pool.is_awake(), distance_ns }
+    }
+}
+
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
@@ -304,7 +311,8 @@ impl Engine {
         limits: &Limits,
     ) -> Result<(Outcome, Trace), ExecuteError> {
         let mut inner = self.inner.lock();
-        let Inner { pool, shelf, predictor, distance, .. } = &mut *inner;
+        let workers = inner.workers();
+        let Inner { pool, shelf, predictor, .. } = &mut *inner;
         let tables = shelf.begin(block);
         let lists = Lists::default();
         let (options, predictor) = (&self.options, &*predictor);
@@ -313,7 +321,6 @@ impl Engine {
         let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
         let outcome = guarded(|| job.run(pool, &tables, None, &recorder));
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let workers = Workers { awake: pool.is_awake(), distance_ns: distance.round_trip_ns() };
         let inline = !self.options.forced && self.runs_inline(block, source, workers, false);
         let traced = outcome.map(|outcome| (outcome, recorder.finish(&tables, nanos, inline)));
         drop(tables);
@@ -379,17 +386,15 @@ impl Engine {
         lists: Lists<'_>,
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
-        let mut inner = self.inner.lock();
-        let Inner { pool, shelf, predictor, distance } = &mut *inner;
-        let listed = lists.claimed.is_some();
-        let workers = Workers { awake: pool.is_awake(), distance_ns: distance.round_trip_ns() };
-        let inline = || self.runs_inline(block, source, workers, listed);
+        // What the engine's threads have no part in waits for no other block.
+        let workers = || self.inner.try_lock().map_or(Workers::BUSY, |inner| inner.workers());
+        let inline = || self.runs_inline(block, source, workers(), lists.claimed.is_some());
         if !self.options.forced && !limited && inline() {
-            // Others need not wait for what the engine's threads have no part in.
-            drop(inner);
             let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
             return guarded(|| bare(chain, block, source, self.options.output));
         }
+        let mut inner = self.inner.lock();
+        let Inner { pool, shelf, predictor, distance } = &mut *inner;
         let tables = shelf.begin(block);
         let (options, predictor) = (&self.options, &*predictor);
         let job = block::Job { chain, block, source, limits, options, lists, predictor };

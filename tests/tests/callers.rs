@@ -1,0 +1,63 @@
+//! Several callers of one engine: who needs its threads takes turns, who does not need not wait.
+
+mod common;
+
+use braid_core::{
+    Engine, Options, OutputKind, SourceError, StateReader, StateSource, sequential::execute_stock,
+    source::MemoryState,
+};
+use braid_workload::Settings;
+use common::line::Line;
+use std::{
+    sync::{Barrier, mpsc},
+    thread,
+    time::Duration,
+};
+
+/// A state whose first reader waits until the test goes on.
+struct Stalled<'a> {
+    state: &'a MemoryState,
+    met: &'a Barrier,
+    go_on: &'a Barrier,
+    first: std::sync::Once,
+}
+
+impl StateSource for Stalled<'_> {
+    fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
+        self.first.call_once(|| {
+            self.met.wait();
+            self.go_on.wait();
+        });
+        self.state.reader()
+    }
+}
+
+#[test]
+fn a_small_block_does_not_wait_for_a_stalled_large_one() {
+    let line = |transactions| {
+        Line::generated(&Settings { blocks: 1, transactions, ..Settings::default() })
+    };
+    let (large, small) = (line(400), line(1));
+    let stock = |line: &Line| {
+        execute_stock(&line.chain, &line.blocks[0], &line.state, OutputKind::Flat).unwrap()
+    };
+    let engine = Engine::new(Options { threads: 2, ..Options::default() });
+    let (met, go_on) = (Barrier::new(2), Barrier::new(2));
+    let first = std::sync::Once::new();
+    let stalled = Stalled { state: &large.state, met: &met, go_on: &go_on, first };
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| engine.execute(&large.chain, &large.blocks[0], &stalled));
+        met.wait();
+        let (done, outcome) = mpsc::channel();
+        let (engine, of_small) = (&engine, &small);
+        scope.spawn(move || {
+            let block = &of_small.blocks[0];
+            done.send(engine.execute(&of_small.chain, block, &of_small.state)).unwrap();
+        });
+        let outcome = outcome.recv_timeout(Duration::from_secs(60));
+        go_on.wait();
+        let outcome = outcome.expect("the small block waits for the large one").unwrap();
+        common::assert_same("small", &stock(&small), &outcome);
+        common::assert_same("large", &stock(&large), &slow.join().unwrap().unwrap());
+    });
+}
