@@ -16,7 +16,7 @@ use super::{
     listed::Listed,
     parent::Parent,
     record::{Record, WriteSet},
-    schedule::{Claim, Schedule},
+    schedule::{Claim, Fate, Schedule},
     spares::Records,
     tables::{Position, Stamp, Tables},
     view::{Lens, ReadSet, View},
@@ -293,11 +293,11 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         self.schedule.set_ready(index, worker.mark);
     }
 
-    /// Tells the forecast what became of a committed run; `failed` is `None` where nothing was
-    /// speculated.
-    pub(crate) fn learn_from(&self, index: usize, record: &Record, failed: Option<bool>) {
+    /// Tells the forecast how long a committed run has taken, and what became of the speculation
+    /// on its transaction.
+    pub(crate) fn learn_from(&self, index: usize, nanos: u64, fate: Fate) {
         if let Some(forecast) = &self.input.forecast {
-            forecast.learn(index, record.nanos, failed);
+            forecast.learn(index, nanos, fate);
         }
     }
 

@@ -6,6 +6,7 @@
 use super::{
     Optimisations,
     predictor::{Prediction, Predictor},
+    schedule::Fate,
 };
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
@@ -13,11 +14,18 @@ use alloy_consensus::{Transaction as _, transaction::Recovered};
 /// What may use less gas than this is a payment, or too short to be timed.
 const LEAST_GAS: u64 = 42_000;
 
+/// A transaction that the predictor knows or will know.
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    key: u64,
+    expected: Option<Prediction>,
+}
+
 /// The predictions for one block.
 pub(crate) struct Forecast<'p> {
     predictor: &'p Predictor,
-    /// Each transaction's key and what is expected of it; 0 where nothing is.
-    calls: Box<[(u64, Option<Prediction>)]>,
+    /// One for each transaction; `None` where the predictor is not asked.
+    calls: Box<[Option<Call>]>,
 }
 
 impl<'p> Forecast<'p> {
@@ -31,32 +39,30 @@ impl<'p> Forecast<'p> {
     }
 
     fn new(predictor: &'p Predictor, block: &Block) -> Self {
-        let call = |tx: &Recovered<Transaction>| match key(predictor, tx) {
-            Some(key) => (key, predictor.predict(key)),
-            None => (0, None),
-        };
+        let expected = |key| Call { key, expected: predictor.predict(key) };
+        let call = |tx| key(predictor, tx).map(expected);
         Self { predictor, calls: block.transactions.iter().map(call).collect() }
+    }
+
+    fn call(&self, index: usize) -> Option<Call> {
+        *self.calls.get(index)?
     }
 
     /// Whether it is worth while to time this transaction's runs.
     pub(crate) fn wants(&self, index: usize) -> bool {
-        self.key(index).is_some()
-    }
-
-    fn key(&self, index: usize) -> Option<u64> {
-        self.calls.get(index).map(|(key, _)| *key).filter(|key| *key != 0)
+        self.call(index).is_some()
     }
 
     /// What is expected of this transaction.
     pub(crate) fn of(&self, index: usize) -> Option<Prediction> {
-        self.calls.get(index)?.1
+        self.call(index)?.expected
     }
 
-    /// Notes what a committed run has taken, and whether speculation had failed before it; `None`
-    /// where nothing was speculated.
-    pub(crate) fn learn(&self, index: usize, nanos: u64, failed: Option<bool>) {
-        if let Some(key) = self.key(index) {
-            self.predictor.note(key, nanos, failed);
+    /// Notes how long a committed run has taken, and what became of the speculation on its
+    /// transaction.
+    pub(crate) fn learn(&self, index: usize, nanos: u64, fate: Fate) {
+        if let Some(Call { key, .. }) = self.call(index) {
+            self.predictor.note(key, nanos, fate);
         }
     }
 }

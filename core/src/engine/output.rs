@@ -39,14 +39,13 @@ pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
     let (accounts, slots) = (tables.account_count(), tables.slot_count());
     let parts = if accounts + slots < FEW { 1 } else { PARTS };
     let written: Box<[Mutex<Written>]> = (0..parts).map(|_| Mutex::default()).collect();
-    let size = if parts == 1 { FEW } else { PIECE };
-    let pieces = (accounts.div_ceil(size), slots.div_ceil(size));
     if parts == 1 {
         gather(tables, 0..accounts, 0..slots, &written);
     } else {
-        share(pieces.0 + pieces.1, &|piece| {
-            let range = |piece: usize| piece * size..(piece + 1) * size;
-            match piece.checked_sub(pieces.0) {
+        let of_accounts = accounts.div_ceil(PIECE);
+        share(of_accounts + slots.div_ceil(PIECE), &|piece| {
+            let range = |piece: usize| piece * PIECE..(piece + 1) * PIECE;
+            match piece.checked_sub(of_accounts) {
                 None => gather(tables, range(piece), 0..0, &written),
                 Some(piece) => gather(tables, 0..0, range(piece), &written),
             }

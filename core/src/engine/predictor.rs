@@ -9,6 +9,7 @@
 //! is a wrong prediction and nothing else. Keys are hashed with a seed of the engine's own, so that
 //! nobody can choose calls that push others out.
 
+use super::schedule::Fate;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use alloy_primitives::Address;
 use std::hash::{BuildHasher, Hasher};
@@ -97,18 +98,17 @@ impl Predictor {
         Some(Prediction { nanos: value.cost * UNIT_NS, conflicts: value.score >= CONFLICTS })
     }
 
-    /// Notes how long a committed run has taken, and whether speculation had failed before it;
-    /// `None` where nothing was speculated.
-    pub(crate) fn note(&self, key: u64, nanos: u64, failed: Option<bool>) {
+    /// Notes how long a committed run has taken, and what became of the speculation on it.
+    pub(crate) fn note(&self, key: u64, nanos: u64, fate: Fate) {
         let cost = (nanos / UNIT_NS).min(u64::from(u32::MAX));
         let (entry, old) = match self.find(key) {
             Some(entry) => (entry, Value::unpack(entry.value.load(Ordering::Relaxed))),
             None => (self.make_room(key), Value { cost, score: 0, uses: 0 }),
         };
-        let score = match failed {
-            None => old.score,
-            Some(true) => (old.score + FAILED).min(MOST),
-            Some(false) => old.score.saturating_sub(SUCCEEDED),
+        let score = match fate {
+            Fate::Direct => old.score,
+            Fate::Failed => (old.score + FAILED).min(MOST),
+            Fate::Held => old.score.saturating_sub(SUCCEEDED),
         };
         let cost = (old.cost * 3 + cost) / 4;
         let value = Value { cost, score, uses: (old.uses + 1).min(MOST) };
@@ -196,17 +196,21 @@ mod tests {
         predictor.key(&Address::repeat_byte(of), [of; 4])
     }
 
+    const fn fate(failed: bool) -> Fate {
+        if failed { Fate::Failed } else { Fate::Held }
+    }
+
     #[test]
     fn a_cost_is_learned_and_follows_changes() {
         let predictor = Predictor::new();
         let key = key(&predictor, 1);
         assert_eq!(predictor.predict(key), None);
-        predictor.note(key, 16_000, Some(false));
+        predictor.note(key, 16_000, Fate::Held);
         assert_eq!(predictor.predict(key), Some(Prediction { nanos: 16_000, conflicts: false }));
-        (0..30).for_each(|_| predictor.note(key, 160_000, None));
+        (0..30).for_each(|_| predictor.note(key, 160_000, Fate::Direct));
         let nanos = predictor.predict(key).unwrap().nanos;
         assert!((150_000..=160_000).contains(&nanos), "{nanos}");
-        predictor.note(key, u64::MAX, None);
+        predictor.note(key, u64::MAX, Fate::Direct);
         assert!(predictor.predict(key).unwrap().nanos > 1_000_000_000);
     }
 
@@ -215,13 +219,13 @@ mod tests {
         let predictor = Predictor::new();
         let [rare, often] = [1, 2].map(|of| key(&predictor, of));
         for run in 0..400 {
-            predictor.note(rare, 1_000, Some(run % 50 == 49));
-            predictor.note(often, 1_000, Some(run % 3 == 0));
+            predictor.note(rare, 1_000, fate(run % 50 == 49));
+            predictor.note(often, 1_000, fate(run % 3 == 0));
         }
-        (0..9).for_each(|_| predictor.note(rare, 1_000, Some(false)));
+        (0..9).for_each(|_| predictor.note(rare, 1_000, Fate::Held));
         assert!(!predictor.predict(rare).unwrap().conflicts);
         assert!(predictor.predict(often).unwrap().conflicts);
-        (0..60).for_each(|_| predictor.note(often, 1_000, Some(false)));
+        (0..60).for_each(|_| predictor.note(often, 1_000, Fate::Held));
         assert!(!predictor.predict(often).unwrap().conflicts, "and forgotten");
     }
 
@@ -229,10 +233,10 @@ mod tests {
     fn what_is_seen_often_outlives_what_is_not() {
         let predictor = Predictor::new();
         let often = key(&predictor, 1);
-        (0..200).for_each(|_| predictor.note(often, 5_000, None));
+        (0..200).for_each(|_| predictor.note(often, 5_000, Fate::Direct));
         for other in 0..200_000u32 {
             let key = predictor.key(&Address::ZERO, other.to_le_bytes());
-            predictor.note(key, 1_000, None);
+            predictor.note(key, 1_000, Fate::Direct);
         }
         assert_eq!(predictor.predict(often).unwrap().nanos, 4_992);
         let known = predictor.entries.iter().filter(|entry| entry.key.load(Ordering::Relaxed) > 0);
@@ -243,7 +247,7 @@ mod tests {
     fn what_is_saved_is_loaded() {
         let predictor = Predictor::new();
         for of in 0..=255 {
-            predictor.note(key(&predictor, of), u64::from(of) * 1_000, Some(of % 2 == 0));
+            predictor.note(key(&predictor, of), u64::from(of) * 1_000, fate(of % 2 == 0));
         }
         let loaded = Predictor::load(&predictor.save()).unwrap();
         for of in 0..=255 {
@@ -255,7 +259,7 @@ mod tests {
     #[test]
     fn damaged_predictions_are_errors() {
         let predictor = Predictor::new();
-        predictor.note(key(&predictor, 1), 1_000, None);
+        predictor.note(key(&predictor, 1), 1_000, Fate::Direct);
         let saved = predictor.save();
         assert_eq!(Predictor::load(b"").err(), Some(PredictionsError::Format));
         assert_eq!(Predictor::load(b"something else").err(), Some(PredictionsError::Format));

@@ -225,14 +225,13 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         // On committed state every read is exact: softness is only noted for who watches.
         let soft = W::ON && self.ahead.input.optimisations.commutative_balances;
         let lens = Lens { position: position(index), soft, ..Lens::default() };
-        let failed = fate == Fate::Failed;
-        let kind = if failed { RunKind::Repeated } else { RunKind::Direct };
+        let repeated = fate == Fate::Failed;
+        let kind = if repeated { RunKind::Repeated } else { RunKind::Direct };
         match self.ahead.attempt(worker, index, lens, kind) {
             Ok(Ok(mut record)) => {
                 self.ahead.schedule.executed(index, record.result.tx_gas_used());
                 self.ahead.watch.committing(index, &record);
                 if self.commit(committer, index, |c| c.commit_in_order(index, &mut record)) {
-                    self.ahead.learn_from(index, &record, failed.then_some(true));
                     self.done(worker, committer, index, fate, record);
                 }
             }
@@ -261,7 +260,6 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         }
         self.ahead.watch.committing(index, &record);
         if self.commit(committer, index, |c| c.commit_speculative(index, validity, &mut record)) {
-            self.ahead.learn_from(index, &record, Some(false));
             self.done(worker, committer, index, Fate::Held, record);
         }
     }
@@ -293,6 +291,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         record: Box<Record>,
     ) {
         self.ahead.watch.committed(worker.number, index);
+        self.ahead.learn_from(index, record.nanos, fate);
         worker.recycle(record);
         self.ahead.schedule.advance(&mut committer.back_off, index, fate);
     }

@@ -111,18 +111,17 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
         self.publish();
         let schedule = &self.ahead.schedule;
         let failed = schedule.has_failed(self.head);
-        if let (Some(forecast), Some(nanos)) = (&self.ahead.input.forecast, self.nanos) {
-            forecast.learn(self.head, nanos, Some(failed));
-        }
-        let fate = match (self.nanos.is_some(), failed) {
-            (_, true) => Fate::Failed,
-            (true, false) => Fate::Held,
-            (false, false) => Fate::Direct,
+        let fate = match self.nanos {
+            _ if failed => Fate::Failed,
+            Some(_) => Fate::Held,
+            None => Fate::Direct,
         };
+        if let Some(nanos) = self.nanos.take() {
+            self.ahead.learn_from(self.head, nanos, fate);
+        }
         schedule.advance(&mut self.back_off, self.head, fate);
         self.head += 1;
         self.taken = false;
-        self.nanos = None;
     }
 
     /// Brings what the host committed into the form of the tables.

@@ -120,7 +120,8 @@ impl Tables {
 
     /// The account's index in these tables.
     pub(crate) fn account_id(&self, address: &Address) -> u32 {
-        self.account_id_in(&mut self.common.lock(), address)
+        let known = self.find_account(address);
+        known.unwrap_or_else(|| self.account_id_in(&mut self.common.lock(), address))
     }
 
     /// The same for a worker with a reserve of its own.
@@ -146,7 +147,8 @@ impl Tables {
 
     /// The slot's index in these tables.
     pub(crate) fn slot_id(&self, account: u32, slot: &U256) -> u32 {
-        self.slot_id_in(&mut self.common.lock(), account, slot)
+        let known = self.find_slot(account, slot);
+        known.unwrap_or_else(|| self.slot_id_in(&mut self.common.lock(), account, slot))
     }
 
     /// The same for a worker with a reserve of its own.

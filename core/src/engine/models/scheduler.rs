@@ -14,6 +14,7 @@ use super::{
         parent::Parent,
         predictor::Predictor,
         run::Run,
+        schedule::Fate,
         sink::Sink,
         tables::Tables,
         watch::Unwatched,
@@ -116,8 +117,8 @@ fn taught(rng: &mut impl Rng, block: &Block) -> Predictor {
     let predictor = Predictor::new();
     for tx in &block.transactions {
         if let Some(key) = forecast::key(&predictor, tx) {
-            let failed = [None, Some(false), Some(true)][rng.gen_range(0..3)];
-            predictor.note(key, rng.gen_range(0..1_000_000), failed);
+            let fate = [Fate::Direct, Fate::Held, Fate::Failed][rng.gen_range(0..3)];
+            predictor.note(key, rng.gen_range(0..1_000_000), fate);
         }
     }
     predictor

@@ -126,7 +126,8 @@ pub fn measure(engine: &Engine, record: &RecordedBlock, how: How) -> BlockReport
 
 /// Measures and checks many blocks: in each round every side executes all of them in a row, as in a
 /// catch-up, up to 64 at a time. No side finds in the caches what the one before it has read.
-/// `begin` is called before each pass of the parallel side, `done` with each block's gas.
+/// `begin` is called before each pass of the parallel side, `done` with the gas that a round has
+/// done of what all rounds do.
 pub fn measure_by_pass(
     engine: &Engine,
     records: &[&RecordedBlock],
@@ -149,9 +150,10 @@ pub fn measure_by_pass(
                 blocks.iter_mut().flatten().for_each(|block| block.run(side));
                 blocks.iter_mut().flatten().for_each(|block| block.settle(side));
             }
-            if round + 1 == how.rounds {
-                records.iter().for_each(|record| done(record.block.header.gas_used));
-            }
+            // Rounded so that all rounds together make the whole.
+            let gas: u64 = records.iter().map(|record| record.block.header.gas_used).sum();
+            let part = |round: usize| u128::from(gas) * round as u128 / how.rounds as u128;
+            done((part(round + 1) - part(round)) as u64);
         }
         let finish = |block: Result<Measurement<'_>, Box<BlockReport>>| match block {
             Ok(block) => block.finish(),
