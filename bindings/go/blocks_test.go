@@ -19,23 +19,8 @@ import (
 
 // Every dumped block: in memory and through callbacks, whole and in parts, at 1, 2, 4, 8 threads.
 func TestBlocks(t *testing.T) {
-	files, err := dump.Files(folder(t))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no dumped block: %v", err)
-	}
-	blocks := make([]*dump.Dump, len(files))
-	for i, file := range files {
-		blocks[i] = read(t, file)
-	}
-	for _, threads := range []int{1, 2, 4, 8} {
-		t.Run(fmt.Sprintf("%d threads", threads), func(t *testing.T) {
-			executor := newExecutor(t, threads)
-			for i, block := range blocks {
-				executeEveryWay(t, executor, filepath.Base(files[i]), block)
-			}
-		})
-	}
-	t.Logf("%d blocks, at 1, 2, 4 and 8 threads, in memory and through callbacks", len(files))
+	count := everyBlock(t, []int{1, 2, 4, 8}, executeEveryWay)
+	t.Logf("%d blocks, at 1, 2, 4 and 8 threads, in memory and through callbacks", count)
 }
 
 func executeEveryWay(t *testing.T, executor *braid.Executor, name string, block *dump.Dump) {

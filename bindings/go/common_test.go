@@ -4,6 +4,7 @@ package braid_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,6 +37,31 @@ func read(t testing.TB, path string) *dump.Dump {
 
 // small is the small block that is always there.
 func small(t testing.TB) *dump.Dump { return read(t, filepath.Join(folder(t), "synthetic.block")) }
+
+// everyBlock gives every dumped block to executors with these numbers of threads; it returns how many
+// blocks there are.
+func everyBlock(
+	t *testing.T, threads []int,
+	try func(t *testing.T, executor *braid.Executor, name string, block *dump.Dump),
+) int {
+	files, err := dump.Files(folder(t))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no dumped block: %v", err)
+	}
+	blocks := make([]*dump.Dump, len(files))
+	for i, file := range files {
+		blocks[i] = read(t, file)
+	}
+	for _, count := range threads {
+		t.Run(fmt.Sprintf("%d threads", count), func(t *testing.T) {
+			executor := newExecutor(t, count)
+			for i, block := range blocks {
+				try(t, executor, filepath.Base(files[i]), block)
+			}
+		})
+	}
+	return len(files)
+}
 
 func newExecutor(t testing.TB, threads int) *braid.Executor {
 	t.Helper()

@@ -25,18 +25,7 @@ func importable(t testing.TB, block *dump.Dump) *braid.Request {
 
 // Every dumped block, imported in memory and through callbacks, whole and in parts.
 func TestImport(t *testing.T) {
-	files, err := dump.Files(folder(t))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no dumped block: %v", err)
-	}
-	for _, threads := range []int{1, 2, 4} {
-		t.Run(fmt.Sprintf("%d threads", threads), func(t *testing.T) {
-			executor := newExecutor(t, threads)
-			for _, file := range files {
-				importEveryWay(t, executor, filepath.Base(file), read(t, file))
-			}
-		})
-	}
+	everyBlock(t, []int{1, 2, 4}, importEveryWay)
 }
 
 func importEveryWay(t *testing.T, executor *braid.Executor, name string, block *dump.Dump) {

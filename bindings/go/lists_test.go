@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -24,36 +22,28 @@ func listed(t testing.TB, block *dump.Dump) *braid.Request {
 
 // The list of every dumped block is that of sequential execution, and the block with it matches.
 func TestAccessLists(t *testing.T) {
-	files, err := dump.Files(folder(t))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no dumped block: %v", err)
+	everyBlock(t, []int{1, 2, 4}, listBothWays)
+}
+
+func listBothWays(t *testing.T, executor *braid.Executor, name string, block *dump.Dump) {
+	result, err := executor.ProduceAccessList(context.Background(), request(t, block))
+	if err == nil {
+		err = block.CheckListed(result)
 	}
-	for _, threads := range []int{1, 2, 4} {
-		t.Run(fmt.Sprintf("%d threads", threads), func(t *testing.T) {
-			executor := newExecutor(t, threads)
-			for _, file := range files {
-				block := read(t, file)
-				result, err := executor.ProduceAccessList(context.Background(), request(t, block))
-				if err == nil {
-					err = block.CheckListed(result)
-				}
-				if err != nil {
-					t.Fatalf("%s: %v", filepath.Base(file), err)
-				}
-				with := request(t, block)
-				with.Block.AccessListRLP = result.AccessListRLP
-				result, check, err := executor.ExecuteWithAccessList(context.Background(), with)
-				if err == nil {
-					err = block.CheckListed(result)
-				}
-				if err != nil {
-					t.Fatalf("%s: %v", filepath.Base(file), err)
-				}
-				if check.Mismatches != 0 || check.First != nil {
-					t.Fatalf("%s: %+v", filepath.Base(file), check.First)
-				}
-			}
-		})
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	with := request(t, block)
+	with.Block.AccessListRLP = result.AccessListRLP
+	result, check, err := executor.ExecuteWithAccessList(context.Background(), with)
+	if err == nil {
+		err = block.CheckListed(result)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if check.Mismatches != 0 || check.First != nil {
+		t.Fatalf("%s: %+v", name, check.First)
 	}
 }
 

@@ -47,6 +47,46 @@ void host_usable(const host *host) {
     CHECK_EQUAL(host_execute(host, &host->request), BRAID_OK);
 }
 
+braid_bytes host_ommers(const host *host, uint8_t list[OMMERS]) {
+    braid_bytes header = host->dump->header_rlp;
+    CHECK(header.len > 255 && header.len < OMMERS - 3);
+    list[0] = 0xf9;
+    list[1] = (uint8_t)(header.len >> 8);
+    list[2] = (uint8_t)header.len;
+    memcpy(list + 3, header.ptr, header.len);
+    return (braid_bytes){list, header.len + 3};
+}
+
+static int32_t failing_account(void *user, const braid_address *address, braid_account *account) {
+    failing *failing = user;
+    if (++failing->reads >= failing->at) return failing->fail(failing);
+    return dump_account_of(failing->dump, address, account);
+}
+
+static int32_t other_storage(void *user, const braid_address *address, const braid_u256 *key,
+                             braid_u256 *value) {
+    return dump_storage_of(((failing *)user)->dump, address, key, value);
+}
+
+static int32_t other_code(void *user, const braid_hash *hash, braid_code_sink *sink) {
+    return dump_code_of(((failing *)user)->dump, hash, sink);
+}
+
+static int32_t other_block_hash(void *user, uint64_t number, braid_hash *hash) {
+    return dump_block_hash_of(((failing *)user)->dump, number, hash);
+}
+
+braid_reader failing_reader(failing *failing) {
+    braid_reader reader = dump_reader(failing->dump);
+    reader.flags = BRAID_READER_SERIAL;
+    reader.user = failing;
+    reader.account = failing_account;
+    reader.storage = other_storage;
+    reader.code = other_code;
+    reader.block_hash = other_block_hash;
+    return reader;
+}
+
 /* The blocks lie beside the small one. */
 static void read_line(host *host, const char *path) {
     const char *slash = strrchr(path, '/');

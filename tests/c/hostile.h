@@ -27,6 +27,21 @@ int32_t host_error(const host *host, const braid_request *request, int64_t *tran
 /* The executor still executes the block. */
 void host_usable(const host *host);
 
+/* Into `list`, a list of ommers with the block's own header as the only one; its bytes. */
+enum { OMMERS = 2048 };
+braid_bytes host_ommers(const host *host, uint8_t list[OMMERS]);
+
+/* A reader of a block's state that fails from its `at`-th read of an account on, with what `fail`
+   says. */
+typedef struct failing {
+    dump *dump;
+    const host *host;
+    int reads, at;
+    int32_t (*fail)(struct failing *failing);
+    int32_t reentered;
+} failing;
+braid_reader failing_reader(failing *failing);
+
 /* hostile_arguments.c, hostile_input.c */
 void test_null_pointers(const host *host);
 void test_struct_sizes(const host *host);

@@ -77,14 +77,8 @@ void test_import_of_other_bodies(const host *host) {
     memset(&block.withdrawals_rlp, 0, sizeof block.withdrawals_rlp);
     CHECK_EQUAL(import(host, &request, "withdrawalsRoot"), BRAID_BODY_MISMATCH);
     block = parts(host);
-    uint8_t ommers[2048] = {0xf9};
-    braid_bytes header = host->dump->header_rlp;
-    CHECK(header.len > 255 && header.len < sizeof ommers - 3);
-    ommers[1] = (uint8_t)(header.len >> 8);
-    ommers[2] = (uint8_t)header.len;
-    memcpy(ommers + 3, header.ptr, header.len);
-    block.ommers_rlp.ptr = ommers;
-    block.ommers_rlp.len = header.len + 3;
+    uint8_t ommers[OMMERS];
+    block.ommers_rlp = host_ommers(host, ommers);
     CHECK_EQUAL(import(host, &request, "sha3Uncles"), BRAID_BODY_MISMATCH);
     /* An execution does not look at the body. */
     request.flags = BRAID_CHECK_HEADER;
@@ -121,35 +115,13 @@ void test_import_of_flipped_bytes(const host *host) {
     free(bytes);
 }
 
-typedef struct failing {
-    const host *host;
-    int reads, at;
-    int32_t reentered;
-} failing;
-
-static int32_t failing_account(void *user, const braid_address *address, braid_account *account) {
-    failing *failing = user;
-    if (++failing->reads >= failing->at) {
-        braid_result *result = NULL;
-        const braid_request *request = &failing->host->request;
-        failing->reentered = braid_import(failing->host->executor, request, &result, NULL);
-        CHECK(result == NULL);
-        return -77;
-    }
-    return dump_account_of(failing->host->dump, address, account);
-}
-
-static int32_t other_storage(void *user, const braid_address *address, const braid_u256 *key,
-                             braid_u256 *value) {
-    return dump_storage_of(((failing *)user)->host->dump, address, key, value);
-}
-
-static int32_t other_code(void *user, const braid_hash *hash, braid_code_sink *sink) {
-    return dump_code_of(((failing *)user)->host->dump, hash, sink);
-}
-
-static int32_t other_block_hash(void *user, uint64_t number, braid_hash *hash) {
-    return dump_block_hash_of(((failing *)user)->host->dump, number, hash);
+/* An import inside a read of an import. */
+static int32_t import_again(failing *failing) {
+    braid_result *result = NULL;
+    const host *host = failing->host;
+    failing->reentered = braid_import(host->executor, &host->request, &result, NULL);
+    CHECK(result == NULL);
+    return -77;
 }
 
 static int32_t refuse(void *user, const braid_commit *commit) {
@@ -158,14 +130,8 @@ static int32_t refuse(void *user, const braid_commit *commit) {
 }
 
 void test_import_failures(const host *host) {
-    failing failing = {host, 0, 1, 0};
-    braid_reader reader = host->reader;
-    reader.flags = BRAID_READER_SERIAL;
-    reader.user = &failing;
-    reader.account = failing_account;
-    reader.storage = other_storage;
-    reader.code = other_code;
-    reader.block_hash = other_block_hash;
+    failing failing = {host->dump, host, 0, 1, import_again, 0};
+    braid_reader reader = failing_reader(&failing);
     braid_request request = host->request;
     request.prestate = NULL;
     request.reader = &reader;

@@ -200,14 +200,8 @@ void test_truncated_parts(const host *host) {
     truncate_part(host, &block, &block.header_rlp, BRAID_BAD_BLOCK_RLP);
     truncate_part(host, &block, &block.withdrawals_rlp, BRAID_BAD_BLOCK_RLP);
     /* A header makes an ommer. */
-    uint8_t ommers[2048] = {0xf9};
-    braid_bytes header = host->dump->header_rlp;
-    CHECK(header.len > 255 && header.len < sizeof ommers - 3);
-    ommers[1] = (uint8_t)(header.len >> 8);
-    ommers[2] = (uint8_t)header.len;
-    memcpy(ommers + 3, header.ptr, header.len);
-    block.ommers_rlp.ptr = ommers;
-    block.ommers_rlp.len = header.len + 3;
+    uint8_t ommers[OMMERS];
+    block.ommers_rlp = host_ommers(host, ommers);
     truncate_part(host, &block, &block.ommers_rlp, BRAID_BAD_BLOCK_RLP);
     block = dump_parts(host->dump);
     block.access_list_rlp.ptr = ONE_EMPTY_LIST;

@@ -215,42 +215,16 @@ void test_range_answers(const host *host) {
     close_range(&range);
 }
 
-/* A reader of the state before the line that fails from its k-th read of an account on. */
-typedef struct failing {
-    const dump *dump;
-    int reads, at;
-} failing;
-
-static int32_t failing_account(void *user, const braid_address *address, braid_account *account) {
-    failing *failing = user;
-    if (++failing->reads >= failing->at) return REFUSAL;
-    return dump_account_of((void *)failing->dump, address, account);
-}
-
-static int32_t other_storage(void *user, const braid_address *address, const braid_u256 *key,
-                             braid_u256 *value) {
-    return dump_storage_of((void *)((failing *)user)->dump, address, key, value);
-}
-
-static int32_t other_code(void *user, const braid_hash *hash, braid_code_sink *sink) {
-    return dump_code_of((void *)((failing *)user)->dump, hash, sink);
-}
-
-static int32_t other_block_hash(void *user, uint64_t number, braid_hash *hash) {
-    return dump_block_hash_of((void *)((failing *)user)->dump, number, hash);
+static int32_t refuse_read(failing *failing) {
+    (void)failing;
+    return REFUSAL;
 }
 
 void test_range_failures(const host *host) {
     range range;
     open_range(host, &range);
-    failing failing = {host->line[0], 0, 0};
-    braid_reader reader = dump_reader(host->line[0]);
-    reader.flags = BRAID_READER_SERIAL;
-    reader.user = &failing;
-    reader.account = failing_account;
-    reader.storage = other_storage;
-    reader.code = other_code;
-    reader.block_hash = other_block_hash;
+    failing failing = {host->line[0], host, 0, 0, refuse_read, 0};
+    braid_reader reader = failing_reader(&failing);
     range.request.prestate = NULL;
     range.request.reader = &reader;
     int failures = 0;
