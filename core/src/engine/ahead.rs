@@ -17,7 +17,7 @@ use super::{
     parent::Parent,
     record::{Record, WriteSet},
     schedule::{Claim, Fate, Schedule},
-    spares::Records,
+    spares::Supply,
     tables::{Position, Stamp, Tables},
     view::{Lens, ReadSet, View},
     vm::{Effects, Failed, Vm},
@@ -137,39 +137,7 @@ pub(crate) struct Worker<I> {
     /// The transaction that it executed last.
     last: Option<usize>,
     /// Emptied records, for the next executions.
-    spare: Hand,
-}
-
-/// The records that a worker has at hand. They return to the tables when it leaves.
-struct Hand {
-    tables: Arc<Tables>,
-    owner: usize,
-    records: Records,
-}
-
-impl Hand {
-    fn take(&mut self) -> Box<Record> {
-        if self.records.is_empty() {
-            self.tables.spares.take(self.owner, &mut self.records);
-        }
-        let mut record = self.records.pop().unwrap_or_default();
-        record.owner = self.owner;
-        record
-    }
-
-    fn give(&mut self, record: Box<Record>) {
-        if record.owner == self.owner {
-            self.records.push(record);
-        } else {
-            self.tables.spares.give(record);
-        }
-    }
-}
-
-impl Drop for Hand {
-    fn drop(&mut self) {
-        self.tables.spares.leave(self.owner, &mut self.records);
-    }
+    spare: Supply,
 }
 
 /// What became of a worker's turn.
@@ -212,7 +180,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
             mark,
             stuck: usize::MAX,
             last: None,
-            spare: Hand { tables: self.input.tables.clone(), owner: number, records: Vec::new() },
+            spare: Supply::new(self.input.tables.clone(), number),
         }
     }
 

@@ -8,8 +8,9 @@
 //! Invariants: a record in a bin is nobody else's; what it holds of its last execution is emptied
 //! before it is filled again; a bin has a bound, beyond which records are freed.
 
-use super::record::Record;
+use super::{record::Record, tables::Tables};
 use crate::sync::{Line, Mutex};
+use std::sync::Arc;
 
 /// Bins; workers with higher numbers share them.
 const BINS: usize = 64;
@@ -21,7 +22,7 @@ const MOST: usize = 512;
 const BYTES: usize = 4 << 20;
 
 /// Records at rest. They travel between workers, as pointers.
-pub(crate) type Records = Vec<Box<Record>>;
+type Records = Vec<Box<Record>>;
 
 /// One worker's records.
 type Bin = Line<Mutex<Records>>;
@@ -39,12 +40,12 @@ impl Spares {
     }
 
     /// Moves what lies in the owner's bin into its `hand`, which is empty.
-    pub(crate) fn take(&self, owner: usize, hand: &mut Records) {
+    fn take(&self, owner: usize, hand: &mut Records) {
         std::mem::swap(&mut *self.bin(owner).lock(), hand);
     }
 
     /// Gives a record back to the worker that has filled it.
-    pub(crate) fn give(&self, record: Box<Record>) {
+    fn give(&self, record: Box<Record>) {
         let mut bin = self.bin(record.owner).lock();
         if bin.len() < MOST {
             bin.push(record);
@@ -52,7 +53,7 @@ impl Spares {
     }
 
     /// Gives back what its owner has left in its `hand`.
-    pub(crate) fn leave(&self, owner: usize, hand: &mut Records) {
+    fn leave(&self, owner: usize, hand: &mut Records) {
         let mut bin = self.bin(owner).lock();
         hand.truncate(MOST.saturating_sub(bin.len()));
         bin.append(hand);
@@ -67,6 +68,44 @@ impl Spares {
                 bytes <= BYTES
             });
         }
+    }
+}
+
+/// A worker's supply of records. What is left returns to the bins when the worker leaves.
+pub(crate) struct Supply {
+    tables: Arc<Tables>,
+    owner: usize,
+    records: Records,
+}
+
+impl Supply {
+    pub(crate) const fn new(tables: Arc<Tables>, owner: usize) -> Self {
+        Self { tables, owner, records: Vec::new() }
+    }
+
+    /// A record for the owner's next execution.
+    pub(crate) fn take(&mut self) -> Box<Record> {
+        if self.records.is_empty() {
+            self.tables.spares.take(self.owner, &mut self.records);
+        }
+        let mut record = self.records.pop().unwrap_or_default();
+        record.owner = self.owner;
+        record
+    }
+
+    /// Keeps an emptied record, or gives it back to the worker that filled it.
+    pub(crate) fn give(&mut self, record: Box<Record>) {
+        if record.owner == self.owner {
+            self.records.push(record);
+        } else {
+            self.tables.spares.give(record);
+        }
+    }
+}
+
+impl Drop for Supply {
+    fn drop(&mut self) {
+        self.tables.spares.leave(self.owner, &mut self.records);
     }
 }
 
