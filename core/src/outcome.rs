@@ -187,6 +187,13 @@ impl AccountChange {
         self.before.is_some() && self.after.is_none()
     }
 
+    /// The hash of the code that the account has after the block and had not before.
+    pub(crate) fn new_code(&self) -> Option<B256> {
+        let hash = |info: &AccountInfo| info.code_hash;
+        let after = self.after.as_ref().filter(|info| !info.is_empty_code_hash()).map(hash);
+        after.filter(|_| after != self.before.as_ref().map(hash))
+    }
+
     /// The block leaves the account otherwise than it was.
     pub(crate) fn changes_something(&self) -> bool {
         self.before != self.after || self.wiped || !self.storage.is_empty()
@@ -243,17 +250,12 @@ impl StateChanges {
 
     /// Keeps those of the block's deployed codes that an account newly has after the block.
     pub(crate) fn set_codes(&mut self, deployed: impl Iterator<Item = (B256, Bytecode)>) {
-        let used: std::collections::BTreeSet<B256> = self
-            .accounts
-            .iter()
-            .filter(|change| {
-                change.before.as_ref().map(|info| info.code_hash)
-                    != change.after.as_ref().map(|info| info.code_hash)
-            })
-            .filter_map(|change| change.after.as_ref())
-            .filter(|info| !info.is_empty_code_hash())
-            .map(|info| info.code_hash)
-            .collect();
+        let mut deployed = deployed.peekable();
+        if deployed.peek().is_none() {
+            return;
+        }
+        let used: std::collections::BTreeSet<B256> =
+            self.accounts.iter().filter_map(AccountChange::new_code).collect();
         self.codes = deployed.filter(|(hash, _)| used.contains(hash)).collect();
         self.codes.sort_unstable_by_key(|(hash, _)| *hash);
         self.codes.dedup_by_key(|(hash, _)| *hash);

@@ -11,6 +11,7 @@ use super::{
     arena::{Arena, Cursor},
     cells::{AccountCell, SlotCell, account_key, slot_key},
     index::Index,
+    output::Drafts,
     spares::Spares,
 };
 use crate::{
@@ -57,6 +58,8 @@ pub(crate) struct Tables {
     block_hashes: Mutex<HashMap<u64, B256, Seeded>>,
     /// What the workers leave for the next execution, in this block or a later one.
     pub(crate) spares: Spares,
+    /// The buffers of the output, one output at a time.
+    pub(crate) drafts: Mutex<Drafts>,
 }
 
 /// The cells that one worker has reserved for locations that it will be the first to meet.
@@ -108,6 +111,7 @@ impl Tables {
             code_fill: (0..SHARDS).map(|_| Mutex::default()).collect(),
             block_hashes: Mutex::default(),
             spares: Spares::new(),
+            drafts: Mutex::new(Drafts::new()),
         }
     }
 
@@ -254,10 +258,6 @@ impl Tables {
         self.slots.cells(range)
     }
 
-    pub(crate) fn codes(&self) -> Vec<(B256, Bytecode)> {
-        self.codes.read().iter().map(|(hash, code)| (*hash, code.clone())).collect()
-    }
-
     /// Forgets the block; keeps the memory.
     pub(crate) fn reset(&mut self) {
         self.accounts.reset(AccountCell::clear);
@@ -268,5 +268,6 @@ impl Tables {
         self.codes.get_mut().clear();
         self.block_hashes.get_mut().clear();
         self.spares.tidy();
+        self.drafts.get_mut().tidy();
     }
 }

@@ -13,9 +13,9 @@
 
 use crate::sync::{
     Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZeroU64};
 
 /// Where in the block a version was written: 0 is the pre-block system calls, `i + 1` the
 /// transaction with index `i`.
@@ -40,92 +40,120 @@ impl Stamp {
     }
 }
 
+/// A value and its stamp, which is not that of a base value.
+#[derive(Debug, Clone, Copy)]
+struct Version<V> {
+    stamp: NonZeroU64,
+    value: V,
+}
+
+impl<V: Copy> Version<V> {
+    const fn stamp(&self) -> Stamp {
+        Stamp(self.stamp.get())
+    }
+
+    const fn parts(self) -> (Stamp, V) {
+        (self.stamp(), self.value)
+    }
+}
+
 /// Versions, ascending by position, at most one per position. The oldest stands apart: most
-/// locations never have more than one.
+/// locations never have more than one, and a slot's then lies on one cache line with its lock.
 struct Versions<V> {
-    oldest: Option<(Stamp, V)>,
-    newer: VecDeque<(Stamp, V)>,
+    oldest: Option<Version<V>>,
+    /// Boxed: one word on that line.
+    #[allow(clippy::box_collection)]
+    newer: Option<Box<VecDeque<Version<V>>>>,
 }
 
 impl<V> Default for Versions<V> {
     fn default() -> Self {
-        Self { oldest: None, newer: VecDeque::new() }
+        Self { oldest: None, newer: None }
     }
 }
 
 impl<V: Copy> Versions<V> {
     fn below(&self, position: Position) -> Option<(Stamp, V)> {
-        let at = self.newer.partition_point(|(stamp, _)| stamp.position() < position);
-        match at.checked_sub(1) {
-            Some(at) => self.newer.get(at).copied(),
-            None => self.oldest.filter(|(stamp, _)| stamp.position() < position),
-        }
+        let below = |version: &Version<V>| version.stamp().position() < position;
+        let newer = self.newer.as_ref().and_then(|newer| {
+            let at = newer.partition_point(below).checked_sub(1)?;
+            newer.get(at).copied()
+        });
+        newer.or_else(|| self.oldest.filter(below)).map(Version::parts)
     }
 
     fn get(&self, stamp: Stamp) -> Option<(Stamp, V)> {
-        self.oldest
-            .filter(|(other, _)| *other == stamp)
-            .or_else(|| self.newer.iter().find(|(other, _)| *other == stamp).copied())
+        let all = self.oldest.iter().chain(self.newer.iter().flat_map(|newer| newer.iter()));
+        all.copied().find(|version| version.stamp() == stamp).map(Version::parts)
     }
 
-    fn insert(&mut self, version: (Stamp, V)) {
-        let position = version.0.position();
-        match self.oldest {
-            None => self.oldest = Some(version),
-            Some(oldest) if oldest.0.position() > position => {
-                self.newer.push_front(oldest);
-                self.oldest = Some(version);
-            }
-            Some(_) => {
-                let at = self.newer.partition_point(|(stamp, _)| stamp.position() < position);
-                self.newer.insert(at, version);
-            }
+    fn insert(&mut self, stamp: Stamp, value: V) {
+        let Some(number) = NonZeroU64::new(stamp.0) else { return };
+        let version = Version { stamp: number, value };
+        let Some(oldest) = &mut self.oldest else {
+            self.oldest = Some(version);
+            return;
+        };
+        let newer = self.newer.get_or_insert_default();
+        if oldest.stamp().position() > stamp.position() {
+            newer.push_front(std::mem::replace(oldest, version));
+        } else {
+            let position = stamp.position();
+            let at = newer.partition_point(|other| other.stamp().position() < position);
+            newer.insert(at, version);
         }
     }
 
+    fn next(&mut self) -> Option<Version<V>> {
+        self.newer.as_mut()?.pop_front()
+    }
+
     fn remove(&mut self, stamp: Stamp) {
-        if self.oldest.is_some_and(|(other, _)| other == stamp) {
-            self.oldest = self.newer.pop_front();
-        } else if let Some(at) = self.newer.iter().position(|(other, _)| *other == stamp) {
-            self.newer.remove(at);
+        if self.oldest.is_some_and(|version| version.stamp() == stamp) {
+            self.oldest = self.next();
+        } else if let Some(newer) = &mut self.newer
+            && let Some(at) = newer.iter().position(|version| version.stamp() == stamp)
+        {
+            newer.remove(at);
         }
     }
 
     /// Forgets the versions of positions below this one.
     fn forget_below(&mut self, position: Position) {
-        while self.oldest.is_some_and(|(stamp, _)| stamp.position() < position) {
-            self.oldest = self.newer.pop_front();
+        while self.oldest.is_some_and(|version| version.stamp().position() < position) {
+            self.oldest = self.next();
         }
     }
 
     fn clear(&mut self) {
         self.oldest = None;
-        self.newer.clear();
+        self.newer.iter_mut().for_each(|newer| newer.clear());
     }
 }
 
-/// The versions of one location, shared.
+/// Set in [`Chain::committed`] with the first version; until then readers need no lock. No stamp
+/// of a version has this bit.
+const WRITTEN: u64 = 1 << 63;
+
+/// The versions of one location, shared. What every access looks at lies on one cache line, as far
+/// as it goes: lines travel between cores.
+#[repr(align(64))]
 pub(crate) struct Chain<V> {
-    /// Set with the first version; until then readers need no lock.
-    written: AtomicBool,
-    committed_stamp: AtomicU64,
+    /// The newest committed version's stamp, and [`WRITTEN`].
+    committed: AtomicU64,
     versions: Mutex<Versions<V>>,
 }
 
 impl<V> Default for Chain<V> {
     fn default() -> Self {
-        Self {
-            written: AtomicBool::new(false),
-            committed_stamp: AtomicU64::new(0),
-            versions: Mutex::new(Versions::default()),
-        }
+        Self { committed: AtomicU64::new(0), versions: Mutex::new(Versions::default()) }
     }
 }
 
 impl<V: Copy> Chain<V> {
     /// The newest version below `position`.
     pub(crate) fn below(&self, position: Position) -> Option<(Stamp, V)> {
-        if !self.written.load(Ordering::Acquire) {
+        if self.committed.load(Ordering::Acquire) == 0 {
             return None;
         }
         self.versions.lock().below(position)
@@ -141,15 +169,17 @@ impl<V: Copy> Chain<V> {
     }
 
     pub(crate) fn committed_stamp(&self) -> Stamp {
-        Stamp(self.committed_stamp.load(Ordering::Acquire))
+        Stamp(self.committed.load(Ordering::Acquire) & !WRITTEN)
     }
 
     /// Publishes a speculative version.
     pub(crate) fn publish(&self, stamp: Stamp, value: V) {
         let mut versions = self.versions.lock();
         versions.forget_below(self.committed_stamp().position());
-        versions.insert((stamp, value));
-        self.written.store(true, Ordering::Release);
+        versions.insert(stamp, value);
+        if self.committed.load(Ordering::Relaxed) == 0 {
+            self.committed.fetch_or(WRITTEN, Ordering::Release);
+        }
     }
 
     /// Takes a speculative version back.
@@ -159,7 +189,7 @@ impl<V: Copy> Chain<V> {
 
     /// Makes a published version the committed one. For the token holder.
     pub(crate) fn promote(&self, stamp: Stamp) {
-        self.committed_stamp.store(stamp.0, Ordering::Release);
+        self.committed.store(stamp.0 | WRITTEN, Ordering::Release);
     }
 
     /// Commits a version that was never published, in place of one of the same position that may
@@ -167,15 +197,13 @@ impl<V: Copy> Chain<V> {
     pub(crate) fn commit(&self, stamp: Stamp, value: V) {
         let mut versions = self.versions.lock();
         versions.forget_below(stamp.position() + 1);
-        versions.insert((stamp, value));
-        self.written.store(true, Ordering::Release);
-        self.committed_stamp.store(stamp.0, Ordering::Release);
+        versions.insert(stamp, value);
+        self.promote(stamp);
     }
 
     pub(crate) fn clear(&mut self) {
-        if self.written.load(Ordering::Relaxed) {
-            self.written.store(false, Ordering::Relaxed);
-            self.committed_stamp.store(0, Ordering::Relaxed);
+        if self.committed.load(Ordering::Relaxed) != 0 {
+            self.committed.store(0, Ordering::Relaxed);
             self.versions.get_mut().clear();
         }
     }
