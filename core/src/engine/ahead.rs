@@ -27,7 +27,7 @@ use crate::{
     block::Block,
     outcome::Statistics,
     sync::{
-        self, Line, Mutex,
+        self, Line,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     trace::RunKind,
@@ -72,8 +72,6 @@ pub(crate) struct Ahead<'b, V, W> {
     pub(crate) watch: W,
     pub(crate) input: Input<'b>,
     pub(crate) schedule: Schedule<'b>,
-    /// Ready records; `None` stands for a speculation that came to nothing.
-    records: Box<[Mutex<Option<Box<Record>>>]>,
     pub(crate) counters: Counters,
 }
 
@@ -164,7 +162,6 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
             vm,
             watch,
             schedule: Schedule::new(input.block, optimisations, input.forecast.as_ref()),
-            records: input.block.transactions.iter().map(|_| Mutex::new(None)).collect(),
             counters: Counters::new(),
             input,
         }
@@ -195,11 +192,6 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
 
     pub(crate) fn stop(&self) {
         self.input.stop.store(true, Ordering::Relaxed);
-    }
-
-    /// The record of a transaction that is ready, unless its speculation came to nothing.
-    pub(crate) fn take(&self, index: usize) -> Option<Box<Record>> {
-        self.records[index].lock().take()
     }
 
     /// The whole life of a worker that leaves committing to somebody else: until everything has
@@ -254,7 +246,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
                 let stamp = Stamp::new(position(index), SPECULATIVE);
                 record.writes.publish(&self.input.tables, stamp);
                 self.schedule.executed(index, record.result.tx_gas_used());
-                *self.records[index].lock() = Some(record);
+                self.schedule.put(index, record);
             }
             Err(()) => Counters::add(&self.counters.of(worker.number).discarded),
         }

@@ -155,12 +155,7 @@ struct Written {
 }
 
 /// Deals what was written to these cells to the parts that it belongs to.
-fn gather(
-    tables: &Tables,
-    accounts: Range<usize>,
-    slots: Range<usize>,
-    parts: &[Mutex<Written>],
-) {
+fn gather(tables: &Tables, accounts: Range<usize>, slots: Range<usize>, parts: &[Mutex<Written>]) {
     let mut parts: [Option<MutexGuard<'_, Written>>; PARTS] =
         std::array::from_fn(|part| parts.get(part).map(Mutex::lock));
     let count = parts.iter().flatten().count();

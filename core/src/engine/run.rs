@@ -160,7 +160,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             if let Some(error) = self.ahead.input.limits.exceeded() {
                 return self.fail(committer, error.into());
             }
-            let record = self.ahead.take(index);
+            let record = self.ahead.schedule.take(index);
             match record {
                 Some(record) => match self.validate(worker, committer, &record) {
                     Validity::Stale => {

@@ -10,7 +10,7 @@
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.
 
-use super::{Optimisations, chains::Chains, forecast::Forecast, order::long};
+use super::{Optimisations, chains::Chains, forecast::Forecast, order::long, record::Record};
 use crate::{
     block::{Block, Transaction},
     sync::{
@@ -96,9 +96,10 @@ impl Default for BackOff {
     }
 }
 
-/// What workers tell each other about one transaction: all of it close together, because each of
-/// them looks at it.
+/// What workers tell each other about one transaction: all of it on one cache line, because each
+/// of them looks at it, and nothing else there, because they write to it at the same time.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Item {
     /// [`IDLE`], or who executed it.
     status: AtomicU8,
@@ -108,6 +109,8 @@ struct Item {
     sound: AtomicBool,
     /// A call without data: a plain payment, unless its target has code.
     payment: bool,
+    /// Its record, once it is ready; none stands for a speculation that came to nothing.
+    record: Mutex<Option<Box<Record>>>,
 }
 
 impl Item {
@@ -119,6 +122,7 @@ impl Item {
             failed: AtomicBool::new(false),
             sound: AtomicBool::new(false),
             payment,
+            record: Mutex::new(None),
         }
     }
 }
@@ -188,6 +192,16 @@ impl<'b> Schedule<'b> {
     pub(crate) fn executor(&self, index: usize) -> Option<u8> {
         let status = self.items.get(index)?.status.load(Ordering::Acquire);
         (status != IDLE).then_some(status)
+    }
+
+    /// Leaves a transaction's record for whoever commits it.
+    pub(crate) fn put(&self, index: usize, record: Box<Record>) {
+        *self.items[index].record.lock() = Some(record);
+    }
+
+    /// The record of a transaction that is ready, unless its speculation came to nothing.
+    pub(crate) fn take(&self, index: usize) -> Option<Box<Record>> {
+        self.items[index].record.lock().take()
     }
 
     /// Marks a transaction as executed by the worker with this mark.

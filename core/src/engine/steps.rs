@@ -73,7 +73,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
                 self.ahead.stop();
             } else if schedule.is_ready(self.head) {
                 self.taken = true;
-                let mut record = self.ahead.take(self.head)?;
+                let mut record = self.ahead.schedule.take(self.head)?;
                 self.published = std::mem::take(&mut record.writes);
                 self.nanos = Some(record.nanos);
                 return Some(record);
