@@ -144,6 +144,8 @@ impl Plan {
                 let args = ["--threads", &many, "--by-pass", "--warm", "--without", without];
                 rows.push(recorded(format!("{many} threads, without {without}"), &args));
             }
+            let slow = ["--threads", "16", "--read-latency", "50", "--without", "run-ahead"];
+            rows.push(recorded("16 threads, reads of 50 us, without run-ahead".to_owned(), &slow));
         }
         rows.retain(|row| {
             self.wanted.is_empty() || self.wanted.iter().any(|part| row.name.contains(part))
@@ -366,7 +368,7 @@ mod tests {
         let plan = Plan::parse(&["--processes", "2", "--ablation", "blocks"]).unwrap();
         assert_eq!((plan.processes, plan.rounds), (2, 9));
         assert_eq!(plan.paths, ["blocks"]);
-        assert_eq!(plan.rows().len(), 21);
+        assert_eq!(plan.rows().len(), 22);
         let plan = Plan::parse(&["--rows", "gigagas", "--rows", "serial"]).unwrap();
         assert_eq!(plan.rows().len(), 4);
     }

@@ -15,11 +15,13 @@ use super::{
     limits::Limits,
     listed::Listed,
     parent::Parent,
+    reads::ReadSet,
     record::{Record, WriteSet},
+    runahead::{Budget, Fetches, Rounds},
     schedule::{Claim, Fate, Schedule},
     spares::Supply,
     tables::{Position, Stamp, Tables},
-    view::{Lens, ReadSet, View},
+    view::{Lens, View},
     vm::{Effects, Failed, Vm},
     watch::Watch,
 };
@@ -62,6 +64,8 @@ pub(crate) struct Input<'b> {
     pub(crate) optimisations: Optimisations,
     /// The block's access list, where there is one.
     pub(crate) listed: Option<&'b Listed>,
+    /// The state is slow to read, and all workers stay until the end.
+    pub(crate) runs_ahead: bool,
     /// What is expected of the block's transactions, and learns what became of them.
     pub(crate) forecast: Option<Forecast<'b>>,
 }
@@ -73,6 +77,8 @@ pub(crate) struct Ahead<'b, V, W> {
     pub(crate) input: Input<'b>,
     pub(crate) schedule: Schedule<'b>,
     pub(crate) counters: Counters,
+    /// What is to be read, where executions run ahead of slow reads.
+    pub(crate) fetches: Option<Arc<Fetches>>,
 }
 
 /// Lanes of the counters; workers with higher numbers share them.
@@ -163,6 +169,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
             watch,
             schedule: Schedule::new(input.block, optimisations, input.forecast.as_ref()),
             counters: Counters::new(),
+            fetches: input.runs_ahead.then(Arc::default),
             input,
         }
     }
@@ -192,6 +199,20 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
 
     pub(crate) fn stop(&self) {
         self.input.stop.store(true, Ordering::Relaxed);
+        self.send_home();
+    }
+
+    /// Nobody shall wait any longer for something to read.
+    pub(crate) fn send_home(&self) {
+        self.fetches.iter().for_each(|fetches| fetches.close());
+    }
+
+    /// Reads a place that another execution wants, for a worker that has nothing to execute; with
+    /// `stay` it waits for one. False where there is none, with `stay` where there will be none.
+    pub(crate) fn serve(&self, worker: &mut Worker<V::Instance>, stay: bool) -> bool {
+        let Some(fetches) = &self.fetches else { return false };
+        let view = self.vm.view(&mut worker.vm);
+        if stay { fetches.stay(view) } else { fetches.serve(view) }
     }
 
     /// The whole life of a worker that leaves committing to somebody else: until everything has
@@ -268,7 +289,9 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     }
 
     fn machine(&self) -> V::Instance {
-        self.vm.instance(self.view().with_list(self.input.listed))
+        let mut view = self.view().with_list(self.input.listed);
+        view.scout.enable(self.fetches.clone());
+        self.vm.instance(view)
     }
 
     /// Runs a transaction ahead of its turn. An error or a panic is nothing but a lost run.
@@ -310,18 +333,43 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         lens: Lens,
     ) -> Result<Box<Record>, Failed> {
         let mut record = worker.spare.take();
+        let mut rounds = Rounds::new(self.fetches.is_some());
+        loop {
+            let run = self.run(worker, index, lens, rounds.budget(), &mut record);
+            let view = self.vm.view(&mut worker.vm);
+            if rounds.repeat(self.fetches.as_deref(), view) {
+                record.reads = std::mem::take(&mut view.reads);
+                continue;
+            }
+            return run.map(|()| record);
+        }
+    }
+
+    /// One run, which may have been told guesses, into a record.
+    fn run(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        index: usize,
+        lens: Lens,
+        budget: Budget,
+        record: &mut Record,
+    ) -> Result<(), Failed> {
         record.writes.clear();
-        self.vm.view(&mut worker.vm).begin(lens, std::mem::take(&mut record.reads));
+        let reads = std::mem::take(&mut record.reads);
+        self.vm.view(&mut worker.vm).begin(lens, reads, budget);
         let timed = self.input.forecast.as_ref().is_some_and(|forecast| forecast.wants(index));
         let start = timed.then(Instant::now);
         let Effects { result, reward, state } =
             self.vm.execute(&mut worker.vm, index, &mut record.writes)?;
         record.nanos = start.map_or(0, |start| start.elapsed().as_nanos() as u64);
-        record.reads = std::mem::take(&mut self.vm.view(&mut worker.vm).reads);
+        let view = self.vm.view(&mut worker.vm);
+        if !view.scout.has_guessed() {
+            record.reads = std::mem::take(&mut view.reads);
+        }
         record.result = result;
         record.reward = reward;
         record.state = state;
-        Ok(record)
+        Ok(())
     }
 
     /// Reads from the final parent what `reads` has from an earlier one; false where that fails.

@@ -110,6 +110,7 @@ impl Job<'_> {
             forced: self.options.forced,
             optimisations: self.options.optimisations,
             listed,
+            runs_ahead: self.options.optimisations.run_ahead && self.source.is_slow(),
             forecast: Forecast::wanted(self.options.optimisations, self.predictor, self.block),
         }
     }

@@ -6,13 +6,13 @@
 
 use super::{
     ahead::position,
+    reads::{AccountRead, ReadSet, SlotRead},
     record::{AccountWrite, Record, WriteSet, no_result},
     reward::Rewards,
     schedule::BackOff,
     sink::{Sink, Step},
     soft::{Fit, adjusted, fit, patch},
     tables::{AccountValue, Stamp, Tables},
-    view::{AccountRead, ReadSet, SlotRead},
     watch::StaleRead,
 };
 use crate::{

@@ -22,6 +22,8 @@ const PAYMENT: u64 = 1_000;
 const JOURNEYS: u64 = 13;
 /// What a call takes beside the gas that it uses, nanoseconds.
 const CALL: u64 = 2_000;
+/// What less gas pays for is read one after the other: some fifty slots (EIP-2929).
+const MANY_READS: u64 = 125_000;
 /// Gas that a transaction pays before anything runs.
 const INTRINSIC: u64 = 21_000;
 /// How much gas execution uses in a microsecond, roughly, as recorded mainnet blocks do: since
@@ -50,6 +52,16 @@ impl Workers {
 pub(super) fn is_small(block: &Block, workers: Workers) -> bool {
     let least = if workers.awake { LEAST_AWAKE } else { LEAST_PARKED };
     block.transactions.len() < 2 || gain(block, workers) < least
+}
+
+/// Whether a block on a slow state has hardly anything to read at once: a single transaction that
+/// may not use much gas, or that cannot run ahead of its reads.
+pub(super) fn reads_little(block: &Block, run_ahead: bool) -> bool {
+    match &block.transactions[..] {
+        [] => true,
+        [only] => !run_ahead || only.gas_limit() < MANY_READS,
+        _ => false,
+    }
 }
 
 /// The work in which other workers can help, less what it takes to share it, nanoseconds.

@@ -4,10 +4,12 @@
 //! DAO fork as the position after the last transaction.
 
 use super::{
+    reads::ReadSet,
     record::{WriteSet, drain},
+    runahead::Budget,
     sink::{Sink, Step},
     tables::{Position, Stamp},
-    view::{Lens, ReadSet, View, ViewError},
+    view::{Lens, View, ViewError},
 };
 use crate::error::SourceError;
 use alloy_primitives::{Address, B256, U256};
@@ -41,7 +43,7 @@ impl<'v, 'b> Ledger<'v, 'b> {
         position: Position,
         failure: &'v RefCell<Option<SourceError>>,
     ) -> Self {
-        view.begin(Lens { position, ..Lens::default() }, ReadSet::default());
+        view.begin(Lens { position, ..Lens::default() }, ReadSet::default(), Budget::PATIENT);
         Self { view, sink, position, incarnation: 0, failure }
     }
 
@@ -104,6 +106,10 @@ impl DatabaseCommit for Ledger<'_, '_> {
             let step = if self.position == 0 { Step::PreBlock } else { Step::PostBlock };
             self.sink.commit(step, None, state);
         }
-        self.view.begin(Lens { position: self.position, ..Lens::default() }, ReadSet::default());
+        self.view.begin(
+            Lens { position: self.position, ..Lens::default() },
+            ReadSet::default(),
+            Budget::PATIENT,
+        );
     }
 }

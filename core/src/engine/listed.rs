@@ -437,6 +437,7 @@ mod tests {
                 forced: true,
                 optimisations: Optimisations::NONE,
                 listed,
+                runs_ahead: false,
                 forecast: None,
             };
             let ahead = Ahead::new(Revm::new(&env, &block, false), input, Unwatched);

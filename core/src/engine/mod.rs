@@ -44,9 +44,11 @@ mod pipeline;
 mod predictor;
 mod prefetch;
 mod range;
+mod reads;
 mod record;
 mod reward;
 mod run;
+mod runahead;
 mod schedule;
 pub mod simulate;
 mod sink;
@@ -115,6 +117,9 @@ pub struct Optimisations {
     /// Where reads of the parent state are slow ([`StateSource::is_slow`]), what an access list
     /// names is read ahead.
     pub prefetch: bool,
+    /// Where reads are slow, an execution that has to wait for many goes on without, to learn what
+    /// it will read, and that is read by all threads at once.
+    pub run_ahead: bool,
     /// What calls of a contract took, and whether they conflicted, is remembered from block to
     /// block.
     pub learning: bool,
@@ -130,6 +135,7 @@ impl Optimisations {
         payment_runs: true,
         chain_prediction: true,
         prefetch: true,
+        run_ahead: true,
         learning: true,
         pipelining: true,
     };
@@ -140,6 +146,7 @@ impl Optimisations {
         payment_runs: false,
         chain_prediction: false,
         prefetch: false,
+        run_ahead: false,
         learning: false,
         pipelining: false,
     };
@@ -369,7 +376,8 @@ impl Engine {
         listed: bool,
     ) -> bool {
         if source.is_slow() {
-            return self.options.threads <= 1 || block.transactions.len() <= 1;
+            return self.options.threads <= 1
+                || inline::reads_little(block, self.options.optimisations.run_ahead);
         }
         self.options.threads <= 1
             || inline::is_small(block, workers)

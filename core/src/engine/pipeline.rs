@@ -376,9 +376,18 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         let committer = Committer::new(tables.clone(), self.blocks.tally(index), sink);
         let stop = &stops[index];
         let forecast = Forecast::wanted(optimisations, predictor, block);
-        let listed = None;
-        let input =
-            Input { tables, block, parent, limits, stop, forced, optimisations, listed, forecast };
+        let input = Input {
+            tables,
+            block,
+            parent,
+            limits,
+            stop,
+            forced,
+            optimisations,
+            listed: None,
+            runs_ahead: false,
+            forecast,
+        };
         Flight { index, run: Run::new(machine, input, committer, Unwatched), layer }
     }
 

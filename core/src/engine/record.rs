@@ -4,8 +4,9 @@
 //! by which revm's `State` commits them (`CacheState::apply_account_state`).
 
 use super::{
+    reads::{AccountRead, ReadSet, SlotRead},
     tables::{AccountValue, Stamp, Tables},
-    view::{AccountRead, ReadSet, SlotRead, View, ViewError},
+    view::{View, ViewError},
 };
 use alloy_primitives::{Address, Bytes, U256};
 use revm::{

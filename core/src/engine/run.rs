@@ -105,10 +105,25 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             }
             Claim::Wait => {
                 self.commit_if_free(worker);
-                Turn::Waits
+                if self.ahead.serve(worker, false) { Turn::Worked } else { Turn::Waits }
             }
-            Claim::Finished => Turn::Done,
+            Claim::Finished => self.after_the_last(worker),
         }
+    }
+
+    /// Everything has been handed out. Where executions run ahead of slow reads, the worker stays
+    /// to read for those that go on.
+    fn after_the_last(&self, worker: &mut Worker<V::Instance>) -> Turn {
+        if self.ahead.fetches.is_none() {
+            return Turn::Done;
+        }
+        self.commit_if_free(worker);
+        if self.ahead.schedule.head() >= self.ahead.schedule.len() {
+            self.ahead.send_home();
+        } else if self.ahead.serve(worker, true) {
+            return Turn::Worked;
+        }
+        Turn::Done
     }
 
     fn execute(&self, worker: &mut Worker<V::Instance>, index: usize) {

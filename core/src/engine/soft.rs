@@ -39,7 +39,7 @@
 
 use super::{
     cells::{AccountCell, AccountValue},
-    view::AccountRead,
+    reads::AccountRead,
 };
 use alloy_primitives::U256;
 use revm::state::Account;

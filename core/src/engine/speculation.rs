@@ -23,13 +23,13 @@ use super::{
     forecast::Forecast,
     limits::Limits,
     parent::Parent,
+    reads::{AccountRead, ReadSet},
     record::Record,
     schedule::Schedule,
     sink::Sink,
     soft::{Fit, fit_value, patch},
     steps::Steps,
     tables::{AccountValue, Tables},
-    view::{AccountRead, ReadSet},
     vm::Revm,
     watch::Unwatched,
 };
@@ -122,6 +122,7 @@ impl Engine {
                 forced: true,
                 optimisations,
                 listed: None,
+                runs_ahead: false,
                 forecast: Forecast::wanted(optimisations, predictor, block),
             };
             let ahead = Ahead::new(Revm::new(&env, block, true), input, Unwatched);

@@ -15,6 +15,8 @@ use super::{
     listed::{Listed, Span},
     parent::Parent,
     prefetch::{Part, Place},
+    reads::{AccountRead, ReadSet, SlotRead},
+    runahead::{Budget, Scout},
     soft::HUGE,
     tables::{AccountValue, Position, Reserve, Stamp, Tables},
 };
@@ -30,60 +32,6 @@ use revm::{
     state::{AccountId, AccountInfo},
 };
 use std::sync::Arc;
-
-/// An account read: what was seen, under which stamp, and what the execution made of it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AccountRead {
-    pub(crate) id: u32,
-    /// The execution depends on the very balance.
-    pub(crate) hard_balance: bool,
-    /// The execution depends on the very nonce.
-    pub(crate) hard_nonce: bool,
-    /// A slot of the account was read.
-    pub(crate) slots: bool,
-    pub(crate) stamp: Stamp,
-    pub(crate) value: AccountValue,
-    /// The sum of all debits that were attempted, wei, saturating.
-    pub(crate) debits: U256,
-}
-
-impl AccountRead {
-    pub(crate) const fn harden(&mut self) {
-        self.hard_balance = true;
-        self.hard_nonce = true;
-    }
-}
-
-/// A storage read: what was seen, under which stamp.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SlotRead {
-    /// Place of the account's own read in the read set.
-    pub(crate) account: u32,
-    pub(crate) id: u32,
-    pub(crate) stamp: Stamp,
-    pub(crate) value: U256,
-}
-
-/// Everything one execution read.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ReadSet {
-    pub(crate) accounts: Vec<AccountRead>,
-    pub(crate) slots: Vec<SlotRead>,
-    /// Numbers and hashes of ancestors. They do not change in a block, so only a host with a
-    /// database of its own compares them.
-    pub(crate) block_hashes: Vec<(u64, B256)>,
-    /// Some of it was read while the parent block was still being executed.
-    pub(crate) early: bool,
-}
-
-impl ReadSet {
-    fn clear(&mut self) {
-        self.accounts.clear();
-        self.slots.clear();
-        self.block_hashes.clear();
-        self.early = false;
-    }
-}
 
 /// How an execution looks at the state.
 #[derive(Debug, Clone, Copy, Default)]
@@ -122,6 +70,8 @@ pub(crate) struct View<'b> {
     listed: Option<&'b Listed>,
     lens: Lens,
     pub(crate) reads: ReadSet,
+    /// What becomes of reads that nobody has made before.
+    pub(crate) scout: Scout,
     /// Place of the sender's read, once it was loaded softly.
     sender: Option<usize>,
     /// Account index to (run, place in `reads.accounts`).
@@ -146,6 +96,7 @@ impl<'b> View<'b> {
             listed: None,
             lens: Lens::default(),
             reads: ReadSet::default(),
+            scout: Scout::default(),
             sender: None,
             seen: Vec::new(),
             run: 0,
@@ -158,8 +109,10 @@ impl<'b> View<'b> {
         self
     }
 
-    /// Starts a new execution with an empty log, whose memory `reads` lends.
-    pub(crate) fn begin(&mut self, lens: Lens, reads: ReadSet) {
+    /// Starts a new execution with an empty log, whose memory `reads` lends. Where reads are
+    /// slow, it runs ahead of them within this budget.
+    pub(crate) fn begin(&mut self, lens: Lens, reads: ReadSet, budget: Budget) {
+        self.scout.begin(budget);
         self.lens = lens;
         self.reads = reads;
         self.reads.clear();
@@ -192,8 +145,24 @@ impl<'b> View<'b> {
         once(&mut self.reader, || self.parent.reader())
     }
 
-    /// The account in the parent state; a prediction of it while the parent is not final.
+    /// The account in the parent state; a prediction of it while the parent is not final, or where
+    /// the run goes on without.
     fn base_account(
+        &mut self,
+        id: u32,
+        address: Address,
+    ) -> Result<(Stamp, AccountValue), ViewError> {
+        if let Some(base) = self.tables.account(id).known_base() {
+            return Ok((Stamp::BASE, base));
+        }
+        if self.parent.is_final() && self.scout.skips_account(id, address)? {
+            return Ok((Stamp::PREDICTED, AccountValue::MISSING));
+        }
+        self.read_account(id, address)
+    }
+
+    /// The same, read if nobody has read it yet.
+    fn read_account(
         &mut self,
         id: u32,
         address: Address,
@@ -217,6 +186,7 @@ impl<'b> View<'b> {
     fn base_slot(
         &mut self,
         id: u32,
+        account: u32,
         address: Address,
         slot: U256,
     ) -> Result<(Stamp, U256), ViewError> {
@@ -225,6 +195,12 @@ impl<'b> View<'b> {
             return Ok((Stamp::BASE, base));
         }
         let is_final = self.parent.is_final();
+        if is_final {
+            let wanted = Place { id: account, address, part: Part::Slot(slot) };
+            if let Some(guess) = self.scout.skips_slot(wanted, &self.reads)? {
+                return Ok((Stamp::PREDICTED, guess));
+            }
+        }
         let reader = once(&mut self.reader, || self.parent.reader())?;
         if is_final {
             return Ok((Stamp::BASE, cell.base(|| reader.storage(address, slot))?));
@@ -248,7 +224,7 @@ impl<'b> View<'b> {
             let cell = tables.slot(read.id);
             if early(read.stamp, cell.chain.committed_stamp()) {
                 let (account, slot) = cell.key();
-                self.base_slot(read.id, tables.account(account).address(), slot)?;
+                self.base_slot(read.id, account, tables.account(account).address(), slot)?;
             }
         }
         Ok(())
@@ -274,7 +250,7 @@ impl<'b> View<'b> {
             Part::Slot(slot) if base.exists => {
                 let slot_id = self.slot_id(id, &slot);
                 if !self.tables.slot(slot_id).is_taken() {
-                    self.base_slot(slot_id, address, slot)?;
+                    self.base_slot(slot_id, id, address, slot)?;
                 }
             }
             Part::Slot(_) => {}
@@ -296,7 +272,8 @@ impl<'b> View<'b> {
         let version = self.tables.account(id).chain.below(self.lens.position);
         let claim = match self.claims(version.map(|(stamp, _)| stamp)) {
             Some((listed, span)) => {
-                let base = || self.base_account(id, address).map(|(_, base)| base);
+                // The list keeps what follows from it, so a guess will not do.
+                let base = || self.read_account(id, address).map(|(_, base)| base);
                 listed.account(id, span, base)?
             }
             None => None,
@@ -371,7 +348,7 @@ impl<'b> View<'b> {
             Some((stamp, value)) if stamp.position() >= wiped => (stamp, value),
             Some((stamp, _)) => (stamp, U256::ZERO),
             None if wiped > 0 || storage_known => (Stamp::BASE, U256::ZERO),
-            None => self.base_slot(id, address, slot)?,
+            None => self.base_slot(id, account, address, slot)?,
         };
         self.reads.slots.push(SlotRead { account: place as u32, id, stamp, value });
         Ok(value)

@@ -8,10 +8,10 @@
 
 use super::{
     cells::AccountValue,
+    reads::{AccountRead, ReadSet, SlotRead},
     record::{Record, WriteSet},
     soft::committed,
     tables::{Stamp, Tables},
-    view::{AccountRead, ReadSet, SlotRead},
 };
 use crate::{
     block::Block,

@@ -115,7 +115,7 @@ fn another_thread_reads_what_the_only_transaction_will_need() {
     assert!(watched.others(me) >= usize::from(SLOTS));
     let impatient = Watched::new(&scene.state);
     let known = Known { source: &impatient, ..known };
-    let off = Optimisations { prefetch: false, ..Optimisations::ALL };
+    let off = Optimisations { prefetch: false, run_ahead: false, ..Optimisations::ALL };
     known.run(&engine(2, OutputKind::Flat, off), &list);
     assert_eq!(impatient.others(me), 0, "nobody else has anything to execute");
 }

@@ -108,6 +108,7 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         chain_prediction: true,
         learning: rng.gen_range(0..2) == 0,
         prefetch: false,
+        run_ahead: false,
         pipelining: true,
     }
 }
@@ -165,6 +166,7 @@ pub(super) fn one_block(claims: impl FnOnce(&[Script]) -> Option<Claims>) {
         forced: rng.gen_range(0..2) == 0,
         optimisations: optimisations(&mut rng),
         listed: listed.as_ref(),
+        runs_ahead: rng.gen_range(0..2) == 0,
         forecast: Forecast::wanted(optimisations(&mut rng), &predictor, &block),
     };
     let mut pool = Pool::new(HELPERS);

@@ -104,6 +104,7 @@ fn one_schedule() {
         forced: true,
         optimisations: optimisations(&mut rng),
         listed: None,
+        runs_ahead: false,
         forecast: None,
     };
     let ahead = Ahead::new(Scripted(scripts.clone()), input, Unwatched);

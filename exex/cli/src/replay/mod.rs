@@ -55,6 +55,8 @@ pub enum Without {
     Learning,
     /// What an access list names is read ahead where reads are slow.
     Prefetch,
+    /// Where reads are slow, long transactions learn what they will read, and all threads read it.
+    RunAhead,
     /// In a range, workers go ahead with the next block.
     Pipelining,
 }
@@ -158,6 +160,7 @@ impl ReplayArgs {
                 Without::ChainPrediction => optimisations.chain_prediction = false,
                 Without::Learning => optimisations.learning = false,
                 Without::Prefetch => optimisations.prefetch = false,
+                Without::RunAhead => optimisations.run_ahead = false,
                 Without::Pipelining => optimisations.pipelining = false,
             }
         }
