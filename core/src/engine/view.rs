@@ -141,10 +141,6 @@ impl<'b> View<'b> {
         self.tables.slot_id_in(&mut self.reserve, account, slot)
     }
 
-    fn reader(&mut self) -> Result<&mut (dyn StateReader + 'b), SourceError> {
-        once(&mut self.reader, || self.parent.reader())
-    }
-
     /// The account in the parent state; a prediction of it while the parent is not final, or where
     /// the run goes on without.
     fn base_account(
@@ -242,8 +238,8 @@ impl<'b> View<'b> {
             Part::Account => {}
             Part::Code if base.code_hash == KECCAK256_EMPTY => {}
             Part::Code => {
-                let tables = self.tables.clone();
-                let reader = self.reader()?;
+                let Self { tables, reader, parent, .. } = self;
+                let reader = once(reader, || parent.reader())?;
                 let code = tables.code_or_read(&base.code_hash, || reader.code(base.code_hash))?;
                 tables.account(id).remember_code(&code);
             }
@@ -452,8 +448,9 @@ impl Database for View<'_> {
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, ViewError> {
         self.check_stop()?;
-        let tables = self.tables.clone();
-        let reader = self.reader()?;
+        // No clone of `tables`: all workers would count its owners on one cache line.
+        let Self { tables, reader, parent, .. } = self;
+        let reader = once(reader, || parent.reader())?;
         let code = tables.code_or_read(&code_hash, || reader.code(code_hash))?;
         // The account that asks was loaded last, or nearly so.
         let asking = self.reads.accounts.iter().rev().take(8);
@@ -482,8 +479,8 @@ impl Database for View<'_> {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, ViewError> {
         self.check_stop()?;
-        let tables = self.tables.clone();
-        let reader = self.reader()?;
+        let Self { tables, reader, parent, .. } = self;
+        let reader = once(reader, || parent.reader())?;
         let hash = tables.block_hash(number, || reader.block_hash(number))?;
         self.reads.block_hashes.push((number, hash));
         Ok(hash)
