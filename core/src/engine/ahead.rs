@@ -276,9 +276,9 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
 
     /// Tells the forecast how long a committed run has taken, and what became of the speculation
     /// on its transaction.
-    pub(crate) fn learn_from(&self, index: usize, nanos: u64, fate: Fate) {
+    pub(crate) fn learn_from(&self, index: usize, nanos: u64, gas_used: u64, fate: Fate) {
         if let Some(forecast) = &self.input.forecast {
-            forecast.learn(index, nanos, fate);
+            forecast.learn(index, nanos, gas_used, fate);
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::{
     Optimisations,
+    inline::time,
     predictor::{Prediction, Predictor},
     schedule::Fate,
 };
@@ -13,12 +14,19 @@ use alloy_consensus::{Transaction as _, transaction::Recovered};
 
 /// What may use less gas than this is a payment, or too short to be timed.
 const LEAST_GAS: u64 = 42_000;
+/// What a plain payment uses, whatever gas it allows.
+const PAYMENT_GAS: u64 = 21_000;
+/// One in this many runs of a known call is timed: two looks at the clock take as long as a
+/// twentieth of a short call.
+const TIMED: usize = 4;
 
 /// A transaction that the predictor knows or will know.
 #[derive(Debug, Clone, Copy)]
 struct Call {
     key: u64,
     expected: Option<Prediction>,
+    /// It has data, so its target has code.
+    data: bool,
 }
 
 /// The predictions for one block.
@@ -39,8 +47,10 @@ impl<'p> Forecast<'p> {
     }
 
     fn new(predictor: &'p Predictor, block: &Block) -> Self {
-        let expected = |key| Call { key, expected: predictor.predict(key) };
-        let call = |tx| key(predictor, tx).map(expected);
+        let call = |tx: &Recovered<Transaction>| {
+            let key = key(predictor, tx)?;
+            Some(Call { key, expected: predictor.predict(key), data: !tx.input().is_empty() })
+        };
         Self { predictor, calls: block.transactions.iter().map(call).collect() }
     }
 
@@ -50,7 +60,10 @@ impl<'p> Forecast<'p> {
 
     /// Whether it is worth while to time this transaction's runs.
     pub(crate) fn wants(&self, index: usize) -> bool {
-        self.call(index).is_some()
+        self.call(index).is_some_and(|call| match call.expected {
+            Some(_) => index.is_multiple_of(TIMED),
+            None => call.data,
+        })
     }
 
     /// What is expected of this transaction.
@@ -58,12 +71,19 @@ impl<'p> Forecast<'p> {
         self.call(index)?.expected
     }
 
-    /// Notes how long a committed run has taken, and what became of the speculation on its
-    /// transaction.
-    pub(crate) fn learn(&self, index: usize, nanos: u64, fate: Fate) {
-        if let Some(Call { key, .. }) = self.call(index) {
-            self.predictor.note(key, nanos, fate);
+    /// Notes how long a committed run has taken, 0 where it was not timed, and what became of the
+    /// speculation on its transaction.
+    pub(crate) fn learn(&self, index: usize, nanos: u64, gas_used: u64, fate: Fate) {
+        let Some(Call { key, expected, data }) = self.call(index) else { return };
+        if !data && gas_used <= PAYMENT_GAS {
+            return;
         }
+        let nanos = match (nanos, expected) {
+            (0, Some(_)) => None,
+            (0, None) => Some(time(gas_used)),
+            (timed, _) => Some(timed),
+        };
+        self.predictor.note(key, nanos, fate);
     }
 }
 
@@ -76,4 +96,52 @@ pub(crate) fn key(predictor: &Predictor, tx: &Recovered<Transaction>) -> Option<
     };
     let target = tx.to()?;
     (tx.gas_limit() >= LEAST_GAS).then(|| predictor.key(&target, selector))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::{SignableTransaction, TxLegacy};
+    use alloy_primitives::{Address, Bytes, Signature};
+
+    /// Calls of one contract with this data.
+    fn block(calls: usize, data: &'static [u8]) -> Block {
+        let to = Address::repeat_byte(7).into();
+        let input = Bytes::from_static(data);
+        let tx = TxLegacy { to, input, gas_limit: 90_000, ..TxLegacy::default() };
+        let tx = tx.into_signed(Signature::test_signature()).into();
+        let tx = Recovered::new_unchecked(tx, Address::repeat_byte(1));
+        Block { transactions: vec![tx; calls], ..Block::default() }
+    }
+
+    fn nanos(predictor: &Predictor, block: &Block) -> Option<u64> {
+        Forecast::new(predictor, block).of(0).map(|call| call.nanos)
+    }
+
+    #[test]
+    fn calls_are_timed_until_they_are_known_and_now_and_then() {
+        let (predictor, block) = (Predictor::new(), block(8, &[1; 4]));
+        let forecast = Forecast::new(&predictor, &block);
+        assert!((0..8).all(|index| forecast.wants(index)));
+        forecast.learn(0, 16_000, 50_000, Fate::Direct);
+        assert_eq!(nanos(&predictor, &block), Some(16_000));
+        let forecast = Forecast::new(&predictor, &block);
+        assert_eq!((0..8).filter(|index| forecast.wants(*index)).count(), 8 / TIMED);
+        forecast.learn(1, 0, 50_000, Fate::Failed);
+        assert_eq!(nanos(&predictor, &block), Some(16_000), "an untimed run says nothing of it");
+        assert!(Forecast::new(&predictor, &block).of(0).unwrap().conflicts);
+    }
+
+    #[test]
+    fn payments_are_neither_timed_nor_remembered() {
+        let (predictor, block) = (Predictor::new(), block(1, &[]));
+        let forecast = Forecast::new(&predictor, &block);
+        assert!(!forecast.wants(0));
+        forecast.learn(0, 0, PAYMENT_GAS, Fate::Direct);
+        assert_eq!(nanos(&predictor, &block), None);
+        // What runs code without data is remembered, by its gas at first.
+        forecast.learn(0, 0, 81_000, Fate::Direct);
+        assert_eq!(nanos(&predictor, &block), Some(32_000));
+        assert!(Forecast::new(&predictor, &block).wants(0), "and timed from then on");
+    }
 }

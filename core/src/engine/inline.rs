@@ -79,6 +79,11 @@ pub(super) fn work(block: &Block) -> u64 {
     PAYMENT * (count - calls) + CALL * calls + gas.min(MOST_GAS) * 1_000 / rate
 }
 
+/// About how long a call takes that uses this much gas, nanoseconds.
+pub(super) fn time(gas_used: u64) -> u64 {
+    CALL + gas_used.saturating_sub(INTRINSIC).min(MOST_GAS) * 1_000 / GAS_SINCE
+}
+
 /// A header may claim any gas.
 const MOST_GAS: u64 = 1 << 40;
 

@@ -98,19 +98,20 @@ impl Predictor {
         Some(Prediction { nanos: value.cost * UNIT_NS, conflicts: value.score >= CONFLICTS })
     }
 
-    /// Notes how long a committed run has taken, and what became of the speculation on it.
-    pub(crate) fn note(&self, key: u64, nanos: u64, fate: Fate) {
-        let cost = (nanos / UNIT_NS).min(u64::from(u32::MAX));
+    /// Notes how long a committed run has taken, where that is known, and what became of the
+    /// speculation on it.
+    pub(crate) fn note(&self, key: u64, nanos: impl Into<Option<u64>>, fate: Fate) {
+        let cost = nanos.into().map(|nanos| (nanos / UNIT_NS).min(u64::from(u32::MAX)));
         let (entry, old) = match self.find(key) {
             Some(entry) => (entry, Value::unpack(entry.value.load(Ordering::Relaxed))),
-            None => (self.make_room(key), Value { cost, score: 0, uses: 0 }),
+            None => (self.make_room(key), Value { cost: cost.unwrap_or(0), score: 0, uses: 0 }),
         };
         let score = match fate {
             Fate::Direct => old.score,
             Fate::Failed => (old.score + FAILED).min(MOST),
             Fate::Held => old.score.saturating_sub(SUCCEEDED),
         };
-        let cost = (old.cost * 3 + cost) / 4;
+        let cost = cost.map_or(old.cost, |cost| (old.cost * 3 + cost) / 4);
         let value = Value { cost, score, uses: (old.uses + 1).min(MOST) };
         entry.value.store(value.pack(), Ordering::Relaxed);
     }

@@ -306,7 +306,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         record: Box<Record>,
     ) {
         self.ahead.watch.committed(worker.number, index);
-        self.ahead.learn_from(index, record.nanos, fate);
+        self.ahead.learn_from(index, record.nanos, record.result.tx_gas_used(), fate);
         worker.recycle(record);
         self.ahead.schedule.advance(&mut committer.back_off, index, fate);
     }

@@ -204,7 +204,7 @@ fn pattern(recent: &[&SlotRead]) -> Option<U256> {
 pub(crate) struct Rounds {
     budget: Budget,
     left: u32,
-    begun: Instant,
+    begun: Option<Instant>,
     /// What the run before the last one has read, and what was then fetched for the last one.
     read: usize,
     fetched: usize,
@@ -214,7 +214,7 @@ impl Rounds {
     /// For an execution on a state that is slow to read, where `on`; else it never runs ahead.
     pub(crate) fn new(on: bool) -> Self {
         let budget = if on { Budget { waits: PATIENCE, places: PLACES } } else { Budget::PATIENT };
-        Self { budget, left: ROUNDS, begun: Instant::now(), read: 0, fetched: 0 }
+        Self { budget, left: ROUNDS, begun: on.then(Instant::now), read: 0, fetched: 0 }
     }
 
     pub(crate) const fn budget(&self) -> Budget {
@@ -227,14 +227,15 @@ impl Rounds {
         let wanted = view.scout.end();
         let Some(fetches) = fetches.filter(|_| guessed) else { return false };
         let waited = fetches.latency() * view.scout.made;
-        let steps = self.begun.elapsed().saturating_sub(waited);
+        let took = self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        let steps = took.saturating_sub(waited);
         let read = view.reads.len() - wanted.len();
         let needed = read.saturating_sub(self.read + view.scout.made as usize);
         let worth = fetches.latency() * wanted.len() as u32 >= steps;
         self.adjust(worth, needed);
         (self.read, self.fetched) = (read, wanted.len());
         fetches.fetch(wanted, view);
-        self.begun = Instant::now();
+        self.begun = Some(Instant::now());
         true
     }
 

@@ -35,8 +35,8 @@ pub(crate) struct Steps<'s, V> {
     back_off: BackOff,
     /// Whether the head is the host's: no worker holds it.
     taken: bool,
-    /// What the head's speculative run took, nanoseconds, where there was one.
-    nanos: Option<u64>,
+    /// What the head's speculative run took, nanoseconds and gas, where there was one.
+    ran: Option<(u64, u64)>,
     /// What the head's speculative run has published.
     published: WriteSet,
     writes: WriteSet,
@@ -50,7 +50,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
             head: 0,
             back_off: BackOff::default(),
             taken: false,
-            nanos: None,
+            ran: None,
             published: WriteSet::default(),
             writes: WriteSet::default(),
         }
@@ -76,7 +76,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
                 self.taken = true;
                 let mut record = self.ahead.schedule.take(self.head)?;
                 self.published = std::mem::take(&mut record.writes);
-                self.nanos = Some(record.nanos);
+                self.ran = Some((record.nanos, record.result.tx_gas_used()));
                 return Some(record);
             } else if schedule.claim_head(self.head) {
                 self.taken = true;
@@ -112,13 +112,13 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
         self.publish();
         let schedule = &self.ahead.schedule;
         let failed = schedule.has_failed(self.head);
-        let fate = match self.nanos {
+        let fate = match self.ran {
             _ if failed => Fate::Failed,
             Some(_) => Fate::Held,
             None => Fate::Direct,
         };
-        if let Some(nanos) = self.nanos.take() {
-            self.ahead.learn_from(self.head, nanos, fate);
+        if let Some((nanos, gas_used)) = self.ran.take() {
+            self.ahead.learn_from(self.head, nanos, gas_used, fate);
         }
         schedule.advance(&mut self.back_off, self.head, fate);
         self.head += 1;

@@ -80,6 +80,8 @@ impl Queue {
         let (gone, stay): (Vec<_>, Vec<_>) =
             state.waiting.drain(..).partition(|job| hashes.contains(&job.hash));
         state.waiting = stay.into();
+        // Nothing may be left to wait for, and the worker, who would say so, has nothing to do.
+        self.changed.notify_all();
         gone
     }
 
@@ -162,5 +164,25 @@ mod tests {
         assert_eq!(gone.iter().map(|job| job.number).collect::<Vec<_>>(), [2, 4]);
         assert_eq!(queue.next().map(|job| job.number), Some(1));
         assert_eq!(queue.next().map(|job| job.number), Some(3));
+    }
+
+    #[test]
+    fn who_waits_for_idleness_hears_of_the_last_withdrawal() {
+        let queue = Queue::new(8);
+        assert!(matches!(queue.push(job(1)), Pushed::Waits));
+        let begun = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                begun.wait();
+                queue.wait_idle(Duration::from_secs(60))
+            });
+            begun.wait();
+            // Long enough for the waiter to fall asleep; where it is not, the test passes anyway.
+            std::thread::sleep(Duration::from_millis(50));
+            let start = Instant::now();
+            assert_eq!(queue.withdraw(&[B256::with_last_byte(1)]).len(), 1);
+            assert!(waiter.join().unwrap());
+            assert!(start.elapsed() < Duration::from_secs(50), "nobody told the waiter");
+        });
     }
 }
