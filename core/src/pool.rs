@@ -10,7 +10,7 @@
 //! A thread that wakes too late finds the gate closed and parks again; nobody waits for it.
 
 use crate::sync::{
-    Condvar, Line, Mutex,
+    self, Condvar, Line, Mutex,
     atomic::{AtomicU64, AtomicUsize, Ordering},
     relax, spin_while,
     thread::{self, JoinHandle},
@@ -31,6 +31,8 @@ type Job = &'static (dyn Fn(usize) + Sync);
 #[derive(Default)]
 struct Gate {
     job: Option<Job>,
+    /// The caller's core, which the threads leave to it; where that is wanted.
+    home: Option<usize>,
     generation: u64,
     inside: usize,
     shutdown: bool,
@@ -52,6 +54,7 @@ struct Shared {
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    spread: bool,
 }
 
 impl std::fmt::Debug for Pool {
@@ -61,8 +64,11 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Starts `helpers` threads. Where the system refuses one, the pool has fewer.
-    pub(crate) fn new(helpers: usize) -> Self {
+    /// Starts `helpers` threads. Where the system refuses one, the pool has fewer. With `spread` a
+    /// thread that the system has put on the caller's core moves to another one when it begins:
+    /// two threads that hand each other lines and offer each other the core can stay on one for
+    /// seconds, while another core has nothing to do.
+    pub(crate) fn new(helpers: usize, spread: bool) -> Self {
         let shared = Arc::new(Shared::default());
         let threads = (1..=helpers)
             .map_while(|worker| {
@@ -73,7 +79,7 @@ impl Pool {
                     .ok()
             })
             .collect();
-        Self { shared, threads }
+        Self { shared, threads, spread }
     }
 
     /// Whether a thread would begin at once, unwoken. Only a hint: it may just be falling asleep.
@@ -90,19 +96,8 @@ impl Pool {
         }
         let ball = Line(AtomicU64::new(0));
         let play = |worker| {
-            if worker != 1 {
-                return;
-            }
-            let mut mine = 1;
-            loop {
-                match ball.load(Ordering::Acquire) {
-                    OVER => return,
-                    now if now == mine => {
-                        ball.store(mine + 1, Ordering::Release);
-                        mine += 2;
-                    }
-                    _ => relax(1),
-                }
+            if worker == 1 {
+                answer(&ball);
             }
         };
         self.run_beside(&play, || {
@@ -159,6 +154,7 @@ impl Pool {
         {
             let mut gate = self.shared.gate.lock();
             gate.job = Some(erased);
+            gate.home = if self.spread { sync::core() } else { None };
             gate.generation += 1;
             self.shared.generation.store(gate.generation, Ordering::Release);
         }
@@ -187,6 +183,24 @@ const STROKES: u64 = 24;
 const WARM: u64 = 4;
 /// How long a match takes at most.
 const MATCH: Duration = Duration::from_micros(50);
+
+/// Returns each stroke until the match is over.
+fn answer(ball: &AtomicU64) {
+    let mut mine = 1;
+    loop {
+        match ball.load(Ordering::Acquire) {
+            OVER => return,
+            now if now == mine && hit(ball, mine) => mine += 2,
+            _ => relax(1),
+        }
+    }
+}
+
+/// Returns one stroke. By an exchange: the other side may have given up since this one looked, and
+/// a plain store would undo that, for ever.
+fn hit(ball: &AtomicU64, mine: u64) -> bool {
+    ball.compare_exchange(mine, mine + 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
+}
 
 /// How long a stroke takes there and back, where the match comes to its end.
 fn strokes(ball: &AtomicU64) -> Option<Duration> {
@@ -226,7 +240,10 @@ impl Shared {
         let mut seen = 0;
         loop {
             self.spin(seen);
-            let Some(job) = self.enter(&mut seen) else { return };
+            let Some((job, home)) = self.enter(&mut seen) else { return };
+            if let Some(home) = home {
+                sync::leave(home);
+            }
             // The job reports its own panics; this only keeps the thread alive.
             let _panic = catch_unwind(AssertUnwindSafe(|| job(worker)));
             let mut gate = self.gate.lock();
@@ -249,7 +266,7 @@ impl Shared {
     }
 
     /// Waits for an open gate and goes through; `None` at shutdown.
-    fn enter(&self, seen: &mut u64) -> Option<Job> {
+    fn enter(&self, seen: &mut u64) -> Option<(Job, Option<usize>)> {
         let mut gate = self.gate.lock();
         loop {
             if gate.shutdown {
@@ -260,10 +277,30 @@ impl Shared {
                 if let Some(job) = gate.job {
                     gate.inside += 1;
                     self.inside.store(gate.inside, Ordering::Release);
-                    return Some(job);
+                    return Some((job, gate.home));
                 }
             }
             gate = self.opened.wait_owned(gate);
+        }
+    }
+}
+
+#[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_up_is_heard() {
+        let ball = AtomicU64::new(OVER);
+        assert!(!hit(&ball, 1), "the match was given up after a look");
+        assert_eq!(ball.load(Ordering::Relaxed), OVER);
+        for _ in 0..2_000 {
+            let ball = AtomicU64::new(0);
+            thread::scope(|scope| {
+                scope.spawn(|| answer(&ball));
+                ball.store(1, Ordering::Release);
+                ball.store(OVER, Ordering::Release);
+            });
         }
     }
 }

@@ -123,6 +123,8 @@ pub struct Optimisations {
     /// What calls of a contract took, and whether they conflicted, is remembered from block to
     /// block.
     pub learning: bool,
+    /// A worker that the system has put on the calling thread's core moves to another one.
+    pub spread: bool,
     /// In a range of blocks, workers that find nothing to do go ahead with the next block.
     pub pipelining: bool,
 }
@@ -137,6 +139,7 @@ impl Optimisations {
         prefetch: true,
         run_ahead: true,
         learning: true,
+        spread: true,
         pipelining: true,
     };
     /// None of them.
@@ -148,6 +151,7 @@ impl Optimisations {
         prefetch: false,
         run_ahead: false,
         learning: false,
+        spread: false,
         pipelining: false,
     };
 }
@@ -201,7 +205,7 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// Starts an engine and its threads.
     pub fn new(options: Options) -> Self {
-        let pool = Pool::new(options.threads.max(1) - 1);
+        let pool = Pool::new(options.threads.max(1) - 1, options.optimisations.spread);
         Self {
             options,
             inner: Mutex::new(Inner {

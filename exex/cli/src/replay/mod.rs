@@ -57,6 +57,8 @@ pub enum Without {
     Prefetch,
     /// Where reads are slow, long transactions learn what they will read, and all threads read it.
     RunAhead,
+    /// A worker leaves the calling thread's core to it.
+    Spread,
     /// In a range, workers go ahead with the next block.
     Pipelining,
 }
@@ -161,6 +163,7 @@ impl ReplayArgs {
                 Without::Learning => optimisations.learning = false,
                 Without::Prefetch => optimisations.prefetch = false,
                 Without::RunAhead => optimisations.run_ahead = false,
+                Without::Spread => optimisations.spread = false,
                 Without::Pipelining => optimisations.pipelining = false,
             }
         }
