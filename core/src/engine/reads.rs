@@ -1,6 +1,6 @@
 //! What one execution read.
 //!
-//! Role: the log by which a result is validated when its turn comes ([`super::soft`] has the rules).
+//! Role: the log by which a result is validated when its turn comes; [`super::soft`] has the rules.
 //! Actors: the view of a worker writes it, whoever commits compares it.
 //!
 //! Invariant: each account stands here once, and each slot names the account's own read.
