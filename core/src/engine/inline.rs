@@ -6,7 +6,7 @@
 //! begins as long after; an account or a scheduler's line travels between cores in some hundred
 //! nanoseconds, with each short transaction several times.
 
-use super::distance::NEAR;
+use super::{distance::NEAR, forecast, predictor::Predictor};
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
 use alloy_primitives::Address;
@@ -15,6 +15,8 @@ use alloy_primitives::Address;
 /// nanoseconds. It is spread over caches that know nothing of it yet.
 const LEAST_AWAKE: u64 = 180_000;
 const LEAST_PARKED: u64 = 200_000;
+/// With more than this many times as much by its gas, a block is not small.
+const DOUBT: u64 = 4;
 /// What a payment takes, nanoseconds.
 const PAYMENT: u64 = 1_000;
 /// How often a line travels from core to core for each shared transaction, with its accounts, its
@@ -48,10 +50,16 @@ impl Workers {
     pub(super) const BUSY: Self = Self { awake: false, distance_ns: NEAR };
 }
 
-/// Whether the block is too small to gain.
-pub(super) fn is_small(block: &Block, workers: Workers) -> bool {
+/// Whether the block is too small to gain, judged by its gas, and, where that leaves a doubt, by
+/// what its calls took in earlier blocks: some gas is spent ten times as fast as other.
+pub(super) fn is_small(block: &Block, workers: Workers, predictor: Option<&Predictor>) -> bool {
     let least = if workers.awake { LEAST_AWAKE } else { LEAST_PARKED };
-    block.transactions.len() < 2 || gain(block, workers) < least
+    let by_gas = work(block);
+    if block.transactions.len() < 2 || gain(block, by_gas, workers) < least {
+        return true;
+    }
+    let learned = || predictor.map_or(by_gas, |predictor| known_work(block, by_gas, predictor));
+    by_gas < DOUBT * least && gain(block, learned(), workers) < least
 }
 
 /// Whether a block on a slow state has hardly anything to read at once: a single transaction that
@@ -65,9 +73,9 @@ pub(super) fn reads_little(block: &Block, run_ahead: bool) -> bool {
 }
 
 /// The work in which other workers can help, less what it takes to share it, nanoseconds.
-fn gain(block: &Block, workers: Workers) -> u64 {
+fn gain(block: &Block, work: u64, workers: Workers) -> u64 {
     let journeys = JOURNEYS * block.transactions.len() as u64;
-    work(block).saturating_sub(journeys.saturating_mul(workers.distance_ns / 2))
+    work.saturating_sub(journeys.saturating_mul(workers.distance_ns / 2))
 }
 
 /// About how long the transactions take, by what the header and they themselves say, nanoseconds.
@@ -77,6 +85,21 @@ pub(super) fn work(block: &Block) -> u64 {
     let rate = if block.header.base_fee_per_gas.is_some() { GAS_SINCE } else { GAS_BEFORE };
     let gas = block.header.gas_used.saturating_sub(INTRINSIC * count);
     PAYMENT * (count - calls) + CALL * calls + gas.min(MOST_GAS) * 1_000 / rate
+}
+
+/// The same by what is known of the calls; of the others by their part of the gas.
+fn known_work(block: &Block, by_gas: u64, predictor: &Predictor) -> u64 {
+    let (mut known, mut unknown, mut total) = (0u64, 0u64, 0u64);
+    for tx in &block.transactions {
+        let expected = forecast::key(predictor, tx).and_then(|key| predictor.predict(key));
+        match expected {
+            Some(call) => known = known.saturating_add(call.nanos),
+            None => unknown = unknown.saturating_add(tx.gas_limit()),
+        }
+        total = total.saturating_add(tx.gas_limit());
+    }
+    let rest = u128::from(by_gas) * u128::from(unknown) / u128::from(total.max(1));
+    known.saturating_add(rest as u64)
 }
 
 /// About how long a call takes that uses this much gas, nanoseconds.
@@ -119,7 +142,7 @@ fn majority(block: &Block, key: impl Fn(&Recovered<Transaction>) -> Option<Addre
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::schedule::Fate, *};
     use alloy_consensus::{SignableTransaction, TxLegacy};
     use alloy_primitives::Signature;
 
@@ -163,23 +186,58 @@ mod tests {
         let near = |awake| Workers { awake, distance_ns: 100 };
         let far = |awake| Workers { awake, distance_ns: 400 };
         let many = [&payments[..], &payments, &payments].concat();
-        assert!(!is_small(&block(&many, 21_000), near(true)));
-        assert!(is_small(&block(&many, 21_000), far(true)));
-        assert!(is_small(&block(&payments, 21_000), near(true)));
+        assert!(!is_small(&block(&many, 21_000), near(true), None));
+        assert!(is_small(&block(&many, 21_000), far(true), None));
+        assert!(is_small(&block(&payments, 21_000), near(true), None));
         let some = &many[..540];
-        assert!(!is_small(&block(some, 21_000), near(true)));
-        assert!(is_small(&block(some, 21_000), near(false)));
+        assert!(!is_small(&block(some, 21_000), near(true), None));
+        assert!(is_small(&block(some, 21_000), near(false), None));
         let calls: Vec<_> = (0..3).map(|of| (of, of, true)).collect();
-        assert!(!is_small(&block(&calls, 1_000_000), far(false)));
-        assert!(is_small(&block(&calls, 100_000), near(false)));
-        assert!(is_small(&block(&calls[..1], 30_000_000), near(true)));
+        assert!(!is_small(&block(&calls, 1_000_000), far(false), None));
+        assert!(is_small(&block(&calls, 100_000), near(false), None));
+        assert!(is_small(&block(&calls[..1], 30_000_000), near(true), None));
     }
 
     #[test]
     fn a_header_that_claims_any_gas_is_believed_with_care() {
         let mut block = block(&[(1, 1, true), (2, 2, true)], 0);
         block.header.gas_used = u64::MAX;
-        assert!(!is_small(&block, Workers { awake: false, distance_ns: 400 }));
-        assert!(is_small(&block, Workers { awake: true, distance_ns: u64::MAX }));
+        assert!(!is_small(&block, Workers { awake: false, distance_ns: 400 }, None));
+        assert!(is_small(&block, Workers { awake: true, distance_ns: u64::MAX }, None));
+    }
+
+    #[test]
+    fn what_calls_took_before_decides_where_the_gas_leaves_a_doubt() {
+        let calls: Vec<_> = (0..10).map(|of| (of, of, true)).collect();
+        let mut block = block(&calls, 300_000);
+        block.transactions = block
+            .transactions
+            .into_iter()
+            .map(|tx| {
+                let legacy = TxLegacy {
+                    to: tx.to().unwrap().into(),
+                    input: vec![1; 4].into(),
+                    gas_limit: 100_000,
+                    ..TxLegacy::default()
+                };
+                let signed = legacy.into_signed(Signature::test_signature());
+                Recovered::new_unchecked(signed.into(), tx.signer())
+            })
+            .collect();
+        let workers = Workers { awake: true, distance_ns: 100 };
+        let predictor = Predictor::new();
+        assert!(!is_small(&block, workers, Some(&predictor)), "nothing is known");
+        let note = |nanos: u64, count: usize| {
+            for tx in &block.transactions[..count] {
+                let key = forecast::key(&predictor, tx).unwrap();
+                (0..20).for_each(|_| predictor.note(key, nanos, Fate::Direct));
+            }
+        };
+        note(5_000, 3);
+        assert!(!is_small(&block, workers, Some(&predictor)), "most of it is not known");
+        note(5_000, 10);
+        assert!(is_small(&block, workers, Some(&predictor)));
+        note(50_000, 10);
+        assert!(!is_small(&block, workers, Some(&predictor)));
     }
 }

@@ -332,7 +332,7 @@ impl Engine {
         let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
         let outcome = guarded(|| job.run(pool, &tables, None, &recorder));
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let inline = !self.options.forced && self.runs_inline(block, source, workers, false);
+        let inline = !self.options.forced && self.runs_inline(block, source, workers, None, false);
         let traced = outcome.map(|outcome| (outcome, recorder.finish(&tables, nanos, inline)));
         drop(tables);
         shelf.tidy();
@@ -377,6 +377,7 @@ impl Engine {
         block: &Block,
         source: &dyn StateSource,
         workers: Workers,
+        predictor: Option<&Predictor>,
         listed: bool,
     ) -> bool {
         if source.is_slow() {
@@ -384,7 +385,7 @@ impl Engine {
                 || inline::reads_little(block, self.options.optimisations.run_ahead);
         }
         self.options.threads <= 1
-            || inline::is_small(block, workers)
+            || inline::is_small(block, workers, predictor)
             || (self.options.optimisations.chain_prediction && !listed && inline::is_chain(block))
     }
 
@@ -399,8 +400,15 @@ impl Engine {
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
         // What the engine's threads have no part in waits for no other block.
-        let workers = || self.inner.try_lock().map_or(Workers::BUSY, |inner| inner.workers());
-        let inline = || self.runs_inline(block, source, workers(), lists.claimed.is_some());
+        let inline = || {
+            let listed = lists.claimed.is_some();
+            let Some(inner) = self.inner.try_lock() else {
+                return self.runs_inline(block, source, Workers::BUSY, None, listed);
+            };
+            let learning = self.options.optimisations.learning;
+            let predictor = Some(&inner.predictor).filter(|_| learning);
+            self.runs_inline(block, source, inner.workers(), predictor, listed)
+        };
         if !self.options.forced && !limited && inline() {
             let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
             return guarded(|| bare(chain, block, source, self.options.output));
