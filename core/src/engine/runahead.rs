@@ -2,8 +2,9 @@
 //!
 //! Role: a transaction that reads hundreds of places one after the other takes as long as all these
 //! reads, however many threads there are. So where reads are slow, an execution that has waited for
-//! some of them goes on without: it is told that accounts and slots which nobody has read yet do
-//! not exist, only to learn where it looks next. Nothing else of such a run is used. The workers
+//! some of them, while somebody is idle, goes on without: accounts that nobody has read yet are
+//! taken for missing ones, slots for zero or for what the account's last slots let expect
+//! ([`pattern`]), only to learn where it looks next. Nothing else of such a run is used. The workers
 //! that have nothing to execute read these places all at once, and the execution begins anew, with
 //! what it then finds in the tables. (Processors do the same with loads that miss the cache:
 //! runahead execution, Mutlu et al., HPCA 2003.)
@@ -18,8 +19,9 @@
 //! 2. What is read is the base value that any worker would read, once. A wrong guess leads to
 //!    places that nobody needs, which costs reads and changes nothing. A read that fails here is
 //!    forgotten: the execution asks again and gets the error itself.
-//! 3. An execution runs ahead [`ROUNDS`] times at most, and each time [`LONGEST`] at most between
-//!    two looks at the state.
+//! 3. An execution runs ahead [`ROUNDS`] times at most, and ends each time with the first look at
+//!    the state after [`LONGEST`]. How many places it collects grows only while most of what it
+//!    collected before was needed, and at slots without a pattern it guesses [`BLIND`] times.
 //!
 //! Why nobody waits for ever. A wanted place is in the queue, or in the hands of one worker that
 //! will count it as read, also when the read fails or panics. Whoever wants it takes places from
