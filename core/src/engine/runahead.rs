@@ -4,9 +4,9 @@
 //! reads, however many threads there are. So where reads are slow, an execution that has waited for
 //! some of them, while somebody is idle, goes on without: accounts that nobody has read yet are
 //! taken for missing ones, slots for zero or for what the account's last slots let expect
-//! ([`pattern`]), only to learn where it looks next. Nothing else of such a run is used. The workers
-//! that have nothing to execute read these places all at once, and the execution begins anew, with
-//! what it then finds in the tables. (Processors do the same with loads that miss the cache:
+//! ([`pattern`]), only to learn where it looks next. Nothing else of such a run is used. The
+//! workers that have nothing to execute read these places all at once, and the execution begins
+//! anew, with what it then finds in the tables. (Processors do the same with loads that miss the cache:
 //! runahead execution, Mutlu et al., HPCA 2003.)
 //!
 //! Actors: a worker that executes counts and guesses through its [`Scout`], and gives what it wants
