@@ -6,8 +6,8 @@
 //! taken for missing ones, slots for zero or for what the account's last slots let expect
 //! ([`pattern`]), only to learn where it looks next. Nothing else of such a run is used. The
 //! workers that have nothing to execute read these places all at once, and the execution begins
-//! anew, with what it then finds in the tables. (Processors do the same with loads that miss the cache:
-//! runahead execution, Mutlu et al., HPCA 2003.)
+//! anew, with what it then finds in the tables. (Processors do the same with loads that miss the
+//! cache: runahead execution, Mutlu et al., HPCA 2003.)
 //!
 //! Actors: a worker that executes counts and guesses through its [`Scout`], and gives what it wants
 //! to the [`Fetches`]; it reads along until its places are read. Every worker that finds nothing to
