@@ -236,8 +236,8 @@ impl StateChanges {
             changes.push(change);
         }
         changes.accounts.sort_unstable_by_key(|change| change.address);
-        let deployed = bundle.contracts.iter().map(|(hash, code)| (*hash, code.clone()));
-        changes.set_codes(deployed);
+        let codes = changes.accounts.iter().filter_map(AccountChange::new_code).collect();
+        changes.set_codes(codes, |hash| bundle.contracts.get(hash).cloned());
         changes
     }
 
@@ -248,16 +248,15 @@ impl StateChanges {
         }
     }
 
-    /// Keeps those of the block's deployed codes that an account newly has after the block.
-    pub(crate) fn set_codes(&mut self, deployed: impl Iterator<Item = (B256, Bytecode)>) {
-        let mut deployed = deployed.peekable();
-        if deployed.peek().is_none() {
-            return;
-        }
-        let used: std::collections::BTreeSet<B256> =
-            self.accounts.iter().filter_map(AccountChange::new_code).collect();
-        self.codes = deployed.filter(|(hash, _)| used.contains(hash)).collect();
-        self.codes.sort_unstable_by_key(|(hash, _)| *hash);
-        self.codes.dedup_by_key(|(hash, _)| *hash);
+    /// Sets the codes that accounts newly have after the block, as far as `code` has them. `hashes`
+    /// are those of all changes ([`AccountChange::new_code`]).
+    pub(crate) fn set_codes(
+        &mut self,
+        mut hashes: Vec<B256>,
+        code: impl Fn(&B256) -> Option<Bytecode>,
+    ) {
+        hashes.sort_unstable();
+        hashes.dedup();
+        self.codes = hashes.into_iter().filter_map(|hash| Some((hash, code(&hash)?))).collect();
     }
 }

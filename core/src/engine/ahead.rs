@@ -11,13 +11,14 @@
 use super::{
     Optimisations,
     commit::SPECULATIVE,
+    fetches::Fetches,
     forecast::Forecast,
     limits::Limits,
     listed::Listed,
     parent::Parent,
     reads::ReadSet,
     record::{Record, WriteSet},
-    runahead::{Budget, Fetches, Rounds},
+    runahead::{Budget, Rounds},
     schedule::{Claim, Fate, Schedule},
     spares::Supply,
     tables::{Position, Stamp, Tables},
@@ -207,12 +208,15 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         self.fetches.iter().for_each(|fetches| fetches.close());
     }
 
-    /// Reads a place that another execution wants, for a worker that has nothing to execute; with
-    /// `stay` it waits for one. False where there is none, with `stay` where there will be none.
-    pub(crate) fn serve(&self, worker: &mut Worker<V::Instance>, stay: bool) -> bool {
-        let Some(fetches) = &self.fetches else { return false };
-        let view = self.vm.view(&mut worker.vm);
-        if stay { fetches.stay(view) } else { fetches.serve(view) }
+    /// Reads a place that another execution wants, for a worker that has nothing to execute; false
+    /// where there is none.
+    pub(crate) fn serve(&self, worker: &mut Worker<V::Instance>) -> bool {
+        self.fetches.as_ref().is_some_and(|fetches| fetches.serve(self.vm.view(&mut worker.vm)))
+    }
+
+    /// The same, but waits for one; false where there will be none.
+    pub(crate) fn stay(&self, worker: &mut Worker<V::Instance>) -> bool {
+        self.fetches.as_ref().is_some_and(|fetches| fetches.stay(self.vm.view(&mut worker.vm)))
     }
 
     /// The whole life of a worker that leaves committing to somebody else: until everything has
@@ -337,15 +341,15 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         loop {
             let run = self.run(worker, index, lens, rounds.budget(), &mut record);
             let view = self.vm.view(&mut worker.vm);
-            if rounds.repeat(self.fetches.as_deref(), view) {
-                record.reads = std::mem::take(&mut view.reads);
-                continue;
+            let again = rounds.repeat(self.fetches.as_deref(), view);
+            record.reads = std::mem::take(&mut view.reads);
+            if !again {
+                return run.map(|()| record);
             }
-            return run.map(|()| record);
         }
     }
 
-    /// One run, which may have been told guesses, into a record.
+    /// One run, which may have been told guesses, into a record; its reads stay in the view.
     fn run(
         &self,
         worker: &mut Worker<V::Instance>,
@@ -356,16 +360,14 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     ) -> Result<(), Failed> {
         record.writes.clear();
         let reads = std::mem::take(&mut record.reads);
-        self.vm.view(&mut worker.vm).begin(lens, reads, budget);
+        let view = self.vm.view(&mut worker.vm);
+        view.begin(lens, reads);
+        view.scout.begin(budget);
         let timed = self.input.forecast.as_ref().is_some_and(|forecast| forecast.wants(index));
         let start = timed.then(Instant::now);
         let Effects { result, reward, state } =
             self.vm.execute(&mut worker.vm, index, &mut record.writes)?;
         record.nanos = start.map_or(0, |start| start.elapsed().as_nanos() as u64);
-        let view = self.vm.view(&mut worker.vm);
-        if !view.scout.has_guessed() {
-            record.reads = std::mem::take(&mut view.reads);
-        }
         record.result = result;
         record.reward = reward;
         record.state = state;

@@ -5,7 +5,7 @@
 
 use super::{
     Optimisations,
-    inline::time,
+    inline::{INTRINSIC, time},
     predictor::{Prediction, Predictor},
     schedule::Fate,
 };
@@ -13,9 +13,7 @@ use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
 
 /// What may use less gas than this is a payment, or too short to be timed.
-const LEAST_GAS: u64 = 42_000;
-/// What a plain payment uses, whatever gas it allows.
-const PAYMENT_GAS: u64 = 21_000;
+const LEAST_GAS: u64 = 2 * INTRINSIC;
 /// One in this many runs of a known call is timed: two looks at the clock take as long as a
 /// twentieth of a short call.
 const TIMED: usize = 4;
@@ -75,7 +73,7 @@ impl<'p> Forecast<'p> {
     /// speculation on its transaction.
     pub(crate) fn learn(&self, index: usize, nanos: u64, gas_used: u64, fate: Fate) {
         let Some(Call { key, expected, data }) = self.call(index) else { return };
-        if !data && gas_used <= PAYMENT_GAS {
+        if !data && gas_used <= INTRINSIC {
             return;
         }
         let nanos = match (nanos, expected) {
@@ -137,7 +135,7 @@ mod tests {
         let (predictor, block) = (Predictor::new(), block(1, &[]));
         let forecast = Forecast::new(&predictor, &block);
         assert!(!forecast.wants(0));
-        forecast.learn(0, 0, PAYMENT_GAS, Fate::Direct);
+        forecast.learn(0, 0, INTRINSIC, Fate::Direct);
         assert_eq!(nanos(&predictor, &block), None);
         // What runs code without data is remembered, by its gas at first.
         forecast.learn(0, 0, 81_000, Fate::Direct);

@@ -26,8 +26,8 @@ const JOURNEYS: u64 = 13;
 const CALL: u64 = 2_000;
 /// What less gas pays for is read one after the other: some fifty slots (EIP-2929).
 const MANY_READS: u64 = 125_000;
-/// Gas that a transaction pays before anything runs.
-const INTRINSIC: u64 = 21_000;
+/// Gas that a transaction pays before anything runs: all of a plain payment's.
+pub(super) const INTRINSIC: u64 = 21_000;
 /// How much gas execution uses in a microsecond, roughly, as recorded mainnet blocks do: since
 /// Berlin (EIP-2929) and before. The base fee tells the two apart nearly right.
 const GAS_BEFORE: u64 = 10_000;
@@ -58,7 +58,14 @@ pub(super) fn is_small(block: &Block, workers: Workers, predictor: Option<&Predi
     if block.transactions.len() < 2 || gain(block, by_gas, workers) < least {
         return true;
     }
-    let learned = || predictor.map_or(by_gas, |predictor| known_work(block, by_gas, predictor));
+    let learned = || {
+        predictor.map_or(by_gas, |predictor| {
+            let expected = |key| predictor.predict(key).map(|call| call.nanos);
+            known_work(block, by_gas, |index| {
+                forecast::key(predictor, &block.transactions[index]).and_then(expected)
+            })
+        })
+    };
     by_gas < DOUBT * least && gain(block, learned(), workers) < least
 }
 
@@ -87,19 +94,19 @@ pub(super) fn work(block: &Block) -> u64 {
     PAYMENT * (count - calls) + CALL * calls + gas.min(MOST_GAS) * 1_000 / rate
 }
 
-/// The same by what is known of the calls; of the others by their part of the gas.
-fn known_work(block: &Block, by_gas: u64, predictor: &Predictor) -> u64 {
-    let (mut known, mut unknown, mut total) = (0u64, 0u64, 0u64);
-    for tx in &block.transactions {
-        let expected = forecast::key(predictor, tx).and_then(|key| predictor.predict(key));
-        match expected {
-            Some(call) => known = known.saturating_add(call.nanos),
+/// The same where some of the transactions are `known` to take that many nanoseconds; of the others
+/// by their part of the gas limits.
+pub(super) fn known_work(block: &Block, by_gas: u64, known: impl Fn(usize) -> Option<u64>) -> u64 {
+    let (mut nanos, mut unknown, mut total) = (0u64, 0u64, 0u64);
+    for (index, tx) in block.transactions.iter().enumerate() {
+        match known(index) {
+            Some(takes) => nanos = nanos.saturating_add(takes),
             None => unknown = unknown.saturating_add(tx.gas_limit()),
         }
         total = total.saturating_add(tx.gas_limit());
     }
     let rest = u128::from(by_gas) * u128::from(unknown) / u128::from(total.max(1));
-    known.saturating_add(rest as u64)
+    nanos.saturating_add(rest as u64)
 }
 
 /// About how long a call takes that uses this much gas, nanoseconds.

@@ -6,7 +6,6 @@
 use super::{
     reads::ReadSet,
     record::{WriteSet, drain},
-    runahead::Budget,
     sink::{Sink, Step},
     tables::{Position, Stamp},
     view::{Lens, View, ViewError},
@@ -43,7 +42,7 @@ impl<'v, 'b> Ledger<'v, 'b> {
         position: Position,
         failure: &'v RefCell<Option<SourceError>>,
     ) -> Self {
-        view.begin(Lens { position, ..Lens::default() }, ReadSet::default(), Budget::PATIENT);
+        view.begin(Lens { position, ..Lens::default() }, ReadSet::default());
         Self { view, sink, position, incarnation: 0, failure }
     }
 
@@ -106,10 +105,6 @@ impl DatabaseCommit for Ledger<'_, '_> {
             let step = if self.position == 0 { Step::PreBlock } else { Step::PostBlock };
             self.sink.commit(step, None, state);
         }
-        self.view.begin(
-            Lens { position: self.position, ..Lens::default() },
-            ReadSet::default(),
-            Budget::PATIENT,
-        );
+        self.view.begin(Lens { position: self.position, ..Lens::default() }, ReadSet::default());
     }
 }

@@ -27,6 +27,7 @@ mod chains;
 mod commit;
 mod distance;
 pub(crate) mod evm;
+mod fetches;
 mod flight;
 mod forecast;
 mod index;

@@ -4,7 +4,10 @@
 //! same call from earlier blocks, else by their gas limit, which is only a promise. On few cores
 //! one long transaction that starts late costs more than all conflicts.
 
-use super::{forecast::Forecast, inline::work};
+use super::{
+    forecast::Forecast,
+    inline::{known_work, work},
+};
 use crate::block::Block;
 use alloy_consensus::Transaction as _;
 use std::collections::VecDeque;
@@ -17,17 +20,10 @@ pub(super) fn long(block: &Block, forecast: Option<&Forecast<'_>>) -> VecDeque<u
     let limits = || block.transactions.iter().map(|tx| tx.gas_limit());
     let total_limit = limits().fold(0, u64::saturating_add);
     let known = |index: usize| forecast.and_then(|forecast| forecast.of(index));
-    let (mut known_nanos, mut unknown_limit) = (0u64, 0u64);
-    for (index, limit) in limits().enumerate() {
-        match known(index) {
-            Some(call) => known_nanos = known_nanos.saturating_add(call.nanos),
-            None => unknown_limit = unknown_limit.saturating_add(limit),
-        }
-    }
     let part =
         |limit: u64, of: u64| (u128::from(of) * u128::from(limit)) / u128::from(total_limit.max(1));
     let work = work(block);
-    let total = u128::from(known_nanos) + part(unknown_limit, work);
+    let total = u128::from(known_work(block, work, |index| known(index).map(|call| call.nanos)));
     let promises = |(index, limit): (usize, u64)| {
         let nanos = match known(index) {
             // What waits for others is not begun before them.

@@ -78,10 +78,7 @@ pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
         }
         codes.append(&mut part.codes);
     }
-    codes.sort_unstable();
-    codes.dedup();
-    let deployed = codes.into_iter().filter_map(|hash| Some((hash, tables.code(&hash)?)));
-    changes.codes = deployed.collect();
+    changes.set_codes(codes, |hash| tables.code(hash));
     changes
 }
 

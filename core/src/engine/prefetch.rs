@@ -27,6 +27,18 @@ pub(crate) struct Place {
     pub(crate) part: Part,
 }
 
+impl Place {
+    /// Reads the place before anybody asks for it. A read that fails or panics is forgotten; false
+    /// where the block is being abandoned.
+    pub(crate) fn read(&self, view: &mut View<'_>) -> bool {
+        let read = catch_unwind(AssertUnwindSafe(|| view.prefetch(self)));
+        if read.is_err() {
+            view.drop_reader();
+        }
+        !matches!(read, Ok(Err(ViewError::Stopped)))
+    }
+}
+
 /// What of an account is read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part {
@@ -66,10 +78,6 @@ impl Prefetch {
         let Some(place) = self.places.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
             return false;
         };
-        let read = catch_unwind(AssertUnwindSafe(|| view.prefetch(place)));
-        if read.is_err() {
-            view.drop_reader();
-        }
-        !matches!(read, Ok(Err(ViewError::Stopped)))
+        place.read(view)
     }
 }

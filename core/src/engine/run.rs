@@ -105,7 +105,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             }
             Claim::Wait => {
                 self.commit_if_free(worker);
-                if self.ahead.serve(worker, false) { Turn::Worked } else { Turn::Waits }
+                if self.ahead.serve(worker) { Turn::Worked } else { Turn::Waits }
             }
             Claim::Finished => self.after_the_last(worker),
         }
@@ -120,7 +120,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         self.commit_if_free(worker);
         if self.ahead.schedule.head() >= self.ahead.schedule.len() {
             self.ahead.send_home();
-        } else if self.ahead.serve(worker, true) {
+        } else if self.ahead.stay(worker) {
             return Turn::Worked;
         }
         Turn::Done

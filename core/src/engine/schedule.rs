@@ -10,7 +10,10 @@
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.
 
-use super::{Optimisations, chains::Chains, forecast::Forecast, order::long, record::Record};
+use super::{
+    Optimisations, chains::Chains, forecast::Forecast, inline::INTRINSIC, order::long,
+    record::Record,
+};
 use crate::{
     block::{Block, Transaction},
     sync::{
@@ -33,7 +36,7 @@ const PATIENCE: u32 = 3;
 /// How many payments are handed out at once: each takes about as long as handing it out does.
 const PAYMENTS: usize = 8;
 /// A call without data that uses more gas than two plain payments has run code.
-const PAYMENT_GAS: u64 = 2 * 21_000;
+const PAYMENT_GAS: u64 = 2 * INTRINSIC;
 /// Failed validations among this many commits that make the scheduler back off.
 const PROBE: usize = 8;
 const PROBE_FAILURES: usize = 4;

@@ -17,7 +17,6 @@ use super::{
     ahead::{Ahead, Counters, pause, position},
     commit::IN_ORDER,
     record::{Record, WriteSet, write_account},
-    runahead::Budget,
     schedule::{BackOff, Fate},
     tables::Stamp,
     view::{Lens, View, ViewError},
@@ -129,11 +128,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
     fn note_writes(&mut self, state: &EvmState) -> Result<(), ViewError> {
         self.writes.clear();
         let reads = std::mem::take(&mut self.view.reads);
-        self.view.begin(
-            Lens { position: position(self.head), ..Lens::default() },
-            reads,
-            Budget::PATIENT,
-        );
+        self.view.begin(Lens { position: position(self.head), ..Lens::default() }, reads);
         for (address, account) in state {
             write_account(&mut self.view, None, *address, account, &mut self.writes)?;
         }

@@ -6,8 +6,9 @@
 //! Invariants:
 //! 1. A version's stamp (position and incarnation) names its value: no two values of one location
 //!    ever share a stamp.
-//! 2. `committed_stamp` is stored after the committed version, by the token holder only, so a
+//! 2. The committed stamp is stored after the committed version, by the token holder only, so a
 //!    token holder that finds a reader's stamp there knows that the reader saw that very value.
+//!    Workers set nothing but [`WRITTEN`] in the same word, which stays set, in either order.
 //! 3. The committed version stays in the list until a newer one is committed; older ones are
 //!    dropped, because every reader's position is at or above the head.
 
@@ -88,7 +89,9 @@ impl<V: Copy> Versions<V> {
     }
 
     fn insert(&mut self, stamp: Stamp, value: V) {
-        let Some(number) = NonZeroU64::new(stamp.0) else { return };
+        let Some(number) = NonZeroU64::new(stamp.0) else {
+            unreachable!("a version has an incarnation, so its stamp is not the base's")
+        };
         let version = Version { stamp: number, value };
         let Some(oldest) = &mut self.oldest else {
             self.oldest = Some(version);

@@ -16,7 +16,7 @@ use super::{
     parent::Parent,
     prefetch::{Part, Place},
     reads::{AccountRead, ReadSet, SlotRead},
-    runahead::{Budget, Scout},
+    runahead::Scout,
     soft::HUGE,
     tables::{AccountValue, Position, Reserve, Stamp, Tables},
 };
@@ -109,10 +109,9 @@ impl<'b> View<'b> {
         self
     }
 
-    /// Starts a new execution with an empty log, whose memory `reads` lends. Where reads are
-    /// slow, it runs ahead of them within this budget.
-    pub(crate) fn begin(&mut self, lens: Lens, reads: ReadSet, budget: Budget) {
-        self.scout.begin(budget);
+    /// Starts a new execution with an empty log, whose memory `reads` lends. It
+    /// waits for all of its reads, unless the scout is then told otherwise.
+    pub(crate) fn begin(&mut self, lens: Lens, reads: ReadSet) {
         self.lens = lens;
         self.reads = reads;
         self.reads.clear();
@@ -182,7 +181,6 @@ impl<'b> View<'b> {
     fn base_slot(
         &mut self,
         id: u32,
-        account: u32,
         address: Address,
         slot: U256,
     ) -> Result<(Stamp, U256), ViewError> {
@@ -192,6 +190,7 @@ impl<'b> View<'b> {
         }
         let is_final = self.parent.is_final();
         if is_final {
+            let (account, _) = cell.key();
             let wanted = Place { id: account, address, part: Part::Slot(slot) };
             if let Some(guess) = self.scout.skips_slot(wanted, &self.reads)? {
                 return Ok((Stamp::PREDICTED, guess));
@@ -220,7 +219,7 @@ impl<'b> View<'b> {
             let cell = tables.slot(read.id);
             if early(read.stamp, cell.chain.committed_stamp()) {
                 let (account, slot) = cell.key();
-                self.base_slot(read.id, account, tables.account(account).address(), slot)?;
+                self.base_slot(read.id, tables.account(account).address(), slot)?;
             }
         }
         Ok(())
@@ -246,7 +245,7 @@ impl<'b> View<'b> {
             Part::Slot(slot) if base.exists => {
                 let slot_id = self.slot_id(id, &slot);
                 if !self.tables.slot(slot_id).is_taken() {
-                    self.base_slot(slot_id, id, address, slot)?;
+                    self.base_slot(slot_id, address, slot)?;
                 }
             }
             Part::Slot(_) => {}
@@ -344,7 +343,7 @@ impl<'b> View<'b> {
             Some((stamp, value)) if stamp.position() >= wiped => (stamp, value),
             Some((stamp, _)) => (stamp, U256::ZERO),
             None if wiped > 0 || storage_known => (Stamp::BASE, U256::ZERO),
-            None => self.base_slot(id, account, address, slot)?,
+            None => self.base_slot(id, address, slot)?,
         };
         self.reads.slots.push(SlotRead { account: place as u32, id, stamp, value });
         Ok(value)

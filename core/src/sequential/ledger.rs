@@ -225,7 +225,10 @@ impl<'a> PlainLedger<'a> {
             let address = entry.address;
             changes.push(AccountChange { address, before: entry.base, after, wiped, storage });
         }
-        changes.set_codes(self.codes.into_iter());
+        if !self.codes.is_empty() {
+            let codes = changes.accounts.iter().filter_map(AccountChange::new_code).collect();
+            changes.set_codes(codes, |hash| self.codes.get(hash).cloned());
+        }
         changes
     }
 }
