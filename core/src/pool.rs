@@ -10,7 +10,7 @@
 //! A thread that wakes too late finds the gate closed and parks again; nobody waits for it.
 
 use crate::sync::{
-    self, Condvar, Line, Mutex,
+    Condvar, Line, Mutex,
     atomic::{AtomicU64, AtomicUsize, Ordering},
     relax, spin_while,
     thread::{self, JoinHandle},
@@ -31,8 +31,6 @@ type Job = &'static (dyn Fn(usize) + Sync);
 #[derive(Default)]
 struct Gate {
     job: Option<Job>,
-    /// The caller's core, which the threads leave to it; where that is wanted.
-    home: Option<usize>,
     generation: u64,
     inside: usize,
     shutdown: bool,
@@ -54,7 +52,6 @@ struct Shared {
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    spread: bool,
 }
 
 impl std::fmt::Debug for Pool {
@@ -64,11 +61,8 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Starts `helpers` threads. Where the system refuses one, the pool has fewer. With `spread` a
-    /// thread that the system has put on the caller's core moves to another one when it begins:
-    /// two threads that hand each other lines and offer each other the core can stay on one for
-    /// seconds, while another core has nothing to do.
-    pub(crate) fn new(helpers: usize, spread: bool) -> Self {
+    /// Starts `helpers` threads. Where the system refuses one, the pool has fewer.
+    pub(crate) fn new(helpers: usize) -> Self {
         let shared = Arc::new(Shared::default());
         let threads = (1..=helpers)
             .map_while(|worker| {
@@ -79,7 +73,7 @@ impl Pool {
                     .ok()
             })
             .collect();
-        Self { shared, threads, spread }
+        Self { shared, threads }
     }
 
     /// Whether a thread would begin at once, unwoken. Only a hint: it may just be falling asleep.
@@ -154,7 +148,6 @@ impl Pool {
         {
             let mut gate = self.shared.gate.lock();
             gate.job = Some(erased);
-            gate.home = if self.spread { sync::core() } else { None };
             gate.generation += 1;
             self.shared.generation.store(gate.generation, Ordering::Release);
         }
@@ -240,10 +233,7 @@ impl Shared {
         let mut seen = 0;
         loop {
             self.spin(seen);
-            let Some((job, home)) = self.enter(&mut seen) else { return };
-            if let Some(home) = home {
-                sync::leave(home);
-            }
+            let Some(job) = self.enter(&mut seen) else { return };
             // The job reports its own panics; this only keeps the thread alive.
             let _panic = catch_unwind(AssertUnwindSafe(|| job(worker)));
             let mut gate = self.gate.lock();
@@ -266,7 +256,7 @@ impl Shared {
     }
 
     /// Waits for an open gate and goes through; `None` at shutdown.
-    fn enter(&self, seen: &mut u64) -> Option<(Job, Option<usize>)> {
+    fn enter(&self, seen: &mut u64) -> Option<Job> {
         let mut gate = self.gate.lock();
         loop {
             if gate.shutdown {
@@ -277,7 +267,7 @@ impl Shared {
                 if let Some(job) = gate.job {
                     gate.inside += 1;
                     self.inside.store(gate.inside, Ordering::Release);
-                    return Some((job, gate.home));
+                    return Some(job);
                 }
             }
             gate = self.opened.wait_owned(gate);

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_round_trip_takes_its_time_and_is_measured_now_and_then() {
-        let (mut distance, mut pool) = (Distance::default(), Pool::new(1, false));
+        let (mut distance, mut pool) = (Distance::default(), Pool::new(1));
         for _ in 0..50 {
             pool.run(&|_worker| std::thread::sleep(Duration::from_micros(50)));
             distance.look(&mut pool);
@@ -63,6 +63,6 @@ mod tests {
             distance.look(&mut pool);
             assert!(distance.measured == Some(measured) || measured.elapsed() >= COUNTS);
         }
-        assert_eq!(Pool::new(0, false).round_trip(), None);
+        assert_eq!(Pool::new(0).round_trip(), None);
     }
 }

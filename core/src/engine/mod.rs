@@ -124,8 +124,6 @@ pub struct Optimisations {
     /// What calls of a contract took, and whether they conflicted, is remembered from block to
     /// block.
     pub learning: bool,
-    /// A worker that the system has put on the calling thread's core moves to another one.
-    pub spread: bool,
     /// In a range of blocks, workers that find nothing to do go ahead with the next block.
     pub pipelining: bool,
 }
@@ -140,7 +138,6 @@ impl Optimisations {
         prefetch: true,
         run_ahead: true,
         learning: true,
-        spread: true,
         pipelining: true,
     };
     /// None of them.
@@ -152,7 +149,6 @@ impl Optimisations {
         prefetch: false,
         run_ahead: false,
         learning: false,
-        spread: false,
         pipelining: false,
     };
 }
@@ -206,7 +202,7 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// Starts an engine and its threads.
     pub fn new(options: Options) -> Self {
-        let pool = Pool::new(options.threads.max(1) - 1, options.optimisations.spread);
+        let pool = Pool::new(options.threads.max(1) - 1);
         Self {
             options,
             inner: Mutex::new(Inner {

@@ -95,10 +95,3 @@ pub(crate) fn relax(_spins: u32) {
 pub(crate) fn sleep(_time: Duration) {
     thread::yield_now();
 }
-
-/// A model has no cores.
-pub(crate) const fn core() -> Option<usize> {
-    None
-}
-
-pub(crate) const fn leave(_core: usize) {}

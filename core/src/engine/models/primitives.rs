@@ -119,7 +119,7 @@ fn a_base_value_is_read_once() {
 #[test]
 fn the_gate_lets_nobody_stay_inside() {
     explore(|| {
-        let mut pool = Pool::new(1, false);
+        let mut pool = Pool::new(1);
         for _ in 0..2 {
             let inside = AtomicUsize::new(0);
             let runs = AtomicUsize::new(0);

@@ -253,7 +253,7 @@ fn one_schedule() {
     let list = Scripts { blocks: &blocks, scripts: &scripts, env: &env, gifts: &gifts };
     let mut shelf = Shelf::default();
     let pipeline = Pipeline::new(&list, setting, &mut shelf);
-    let mut pool = Pool::new(HELPERS, false);
+    let mut pool = Pool::new(HELPERS);
     let mut after = state();
     let (mut given, mut rewards) = (0, 0);
     let mut hand_out = || {

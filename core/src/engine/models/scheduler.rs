@@ -108,7 +108,6 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         chain_prediction: true,
         learning: rng.gen_range(0..2) == 0,
         prefetch: false,
-        spread: false,
         run_ahead: false,
         pipelining: true,
     }
@@ -170,7 +169,7 @@ pub(super) fn one_block(claims: impl FnOnce(&[Script]) -> Option<Claims>) {
         runs_ahead: rng.gen_range(0..2) == 0,
         forecast: Forecast::wanted(optimisations(&mut rng), &predictor, &block),
     };
-    let mut pool = Pool::new(HELPERS, false);
+    let mut pool = Pool::new(HELPERS);
     let outcome = Run::new(Scripted(scripts), input, committer, Unwatched).drive(&mut pool);
     drop(pool);
     match (outcome, expected.invalid) {

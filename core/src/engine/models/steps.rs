@@ -108,7 +108,7 @@ fn one_schedule() {
         forecast: None,
     };
     let ahead = Ahead::new(Scripted(scripts.clone()), input, Unwatched);
-    let mut pool = Pool::new(HELPERS, false);
+    let mut pool = Pool::new(HELPERS);
     pool.run_beside(&|worker| ahead.work(worker), || {
         host(&mut Steps::new(&ahead), &tables, &scripts, leaves);
         ahead.stop();

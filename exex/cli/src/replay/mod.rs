@@ -57,8 +57,6 @@ pub enum Without {
     Prefetch,
     /// Where reads are slow, long transactions learn what they will read, and all threads read it.
     RunAhead,
-    /// A worker leaves the calling thread's core to it.
-    Spread,
     /// In a range, workers go ahead with the next block.
     Pipelining,
 }
@@ -163,7 +161,6 @@ impl ReplayArgs {
                 Without::Learning => optimisations.learning = false,
                 Without::Prefetch => optimisations.prefetch = false,
                 Without::RunAhead => optimisations.run_ahead = false,
-                Without::Spread => optimisations.spread = false,
                 Without::Pipelining => optimisations.pipelining = false,
             }
         }
