@@ -82,6 +82,8 @@ pub struct Read {
 pub enum RunKind {
     /// Ahead of its turn.
     Speculative,
+    /// Ahead of its turn, after a speculative run that had become stale.
+    RepeatedAhead,
     /// In its turn, after a speculative run that came to nothing.
     Repeated,
     /// In its turn, without a speculative run before.

@@ -35,7 +35,8 @@ fn check(what: &str, engine: &Engine, (outcome, trace): &(Outcome, Trace)) {
         trace.runs.iter().filter(|run| is(run.kind, run.outcome)).count() as u64
     };
     assert_eq!(trace.runs.len() as u64, statistics.executions, "{what}");
-    let repeated = count(&|kind, _| kind == RunKind::Repeated);
+    let again = |kind| matches!(kind, RunKind::Repeated | RunKind::RepeatedAhead);
+    let repeated = count(&|kind, _| again(kind));
     assert_eq!(repeated, statistics.reexecutions, "{what}");
     assert_eq!(count(&|kind, _| kind == RunKind::Direct), statistics.direct, "{what}");
     let discarded = count(&|_, outcome| outcome == RunOutcome::Discarded);

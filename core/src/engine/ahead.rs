@@ -6,11 +6,12 @@
 //! records in block order.
 //!
 //! Invariants: a transaction is claimed once; what a speculative run wrote is published before it
-//! is marked ready; a run that came to nothing is marked ready without a record.
+//! is marked ready; a run that came to nothing is marked ready without a record. What is ready may
+//! be retracted, executed again and made ready again ([`super::revalidate`]).
 
 use super::{
     Optimisations,
-    commit::SPECULATIVE,
+    commit::{REPEATED, SPECULATIVE},
     fetches::Fetches,
     forecast::Forecast,
     limits::Limits,
@@ -266,9 +267,37 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
 
     /// Executes a claimed transaction ahead of its turn, publishes what it wrote, marks it ready.
     pub(crate) fn execute(&self, worker: &mut Worker<V::Instance>, index: usize) {
-        match self.speculate(worker, index) {
-            Ok(record) => {
-                let stamp = Stamp::new(position(index), SPECULATIVE);
+        let run = self.speculate(worker, index, RunKind::Speculative);
+        self.make_ready(worker, index, SPECULATIVE, run);
+    }
+
+    /// The same once more, for a transaction whose record this worker has retracted.
+    pub(crate) fn execute_again(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        index: usize,
+        stale: Box<Record>,
+    ) {
+        Counters::add(&self.counters.of(worker.number).reexecutions);
+        let run = self.speculate(worker, index, RunKind::RepeatedAhead);
+        // Until here they are the best guess there is of what the transaction writes.
+        self.withdraw(index, stale.incarnation, &stale.writes);
+        let incarnation = (stale.incarnation + 1).max(REPEATED);
+        worker.recycle(stale);
+        self.make_ready(worker, index, incarnation, run);
+    }
+
+    fn make_ready(
+        &self,
+        worker: &Worker<V::Instance>,
+        index: usize,
+        incarnation: u8,
+        run: Result<Box<Record>, ()>,
+    ) {
+        match run {
+            Ok(mut record) => {
+                record.incarnation = incarnation;
+                let stamp = Stamp::new(position(index), incarnation);
                 record.writes.publish(&self.input.tables, stamp);
                 self.schedule.executed(index, record.result.tx_gas_used());
                 self.schedule.put(index, record);
@@ -299,13 +328,18 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     }
 
     /// Runs a transaction ahead of its turn. An error or a panic is nothing but a lost run.
-    fn speculate(&self, worker: &mut Worker<V::Instance>, index: usize) -> Result<Box<Record>, ()> {
+    fn speculate(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        index: usize,
+        kind: RunKind,
+    ) -> Result<Box<Record>, ()> {
         let soft = self.input.optimisations.commutative_balances;
         let predicted = if soft { self.vm.claims(index) } else { None };
         // As many transactions are committed as the head's index says.
         let listed = Some(self.schedule.head() as Position);
         let lens = Lens { position: position(index), soft, predicted, listed };
-        match self.attempt(worker, index, lens, RunKind::Speculative) {
+        match self.attempt(worker, index, lens, kind) {
             Ok(Ok(record)) => Ok(record),
             Ok(Err(_)) => Err(()),
             Err(_panic) => {
@@ -387,8 +421,8 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     }
 
     /// Takes a speculative run's published writes back.
-    pub(crate) fn withdraw(&self, index: usize, writes: &WriteSet) {
-        writes.withdraw(&self.input.tables, Stamp::new(position(index), SPECULATIVE));
+    pub(crate) fn withdraw(&self, index: usize, incarnation: u8, writes: &WriteSet) {
+        writes.withdraw(&self.input.tables, Stamp::new(position(index), incarnation));
     }
 }
 

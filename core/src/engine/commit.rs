@@ -11,7 +11,7 @@ use super::{
     reward::Rewards,
     schedule::BackOff,
     sink::{Sink, Step},
-    soft::{Fit, adjusted, fit, patch},
+    soft::{Fit, adjusted, committed, fit, patch},
     tables::{AccountValue, Stamp, Tables},
     watch::StaleRead,
 };
@@ -23,12 +23,15 @@ use alloy_primitives::U256;
 use revm::{bytecode::Bytecode, context::result::ExecutionResult};
 use std::sync::Arc;
 
-/// Incarnations of a transaction's versions: it runs speculatively at most once, then at most once
-/// in order; a soft result commits moved values; the reward comes last.
+/// Incarnations of a transaction's versions: it runs speculatively once, or several times
+/// ([`super::revalidate`]), then at most once in order; a soft result commits moved values; the
+/// reward comes last.
 pub(crate) const SPECULATIVE: u8 = 1;
 pub(crate) const IN_ORDER: u8 = 2;
 const ADJUSTED: u8 = 3;
 const REWARDED: u8 = 4;
+/// The first of those that repeat a stale speculative run; each further one has the next number.
+pub(crate) const REPEATED: u8 = 8;
 
 /// How an execution relates to committed state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,9 +102,16 @@ impl<'b> Committer<'b> {
     pub(crate) fn stale_read(&self, record: &Record) -> Option<StaleRead> {
         let reads = &record.reads;
         let stale = |read: &&AccountRead| fit(self.tables.account(read.id), read) == Fit::Stale;
-        let account = reads.accounts.iter().find(stale).copied().map(StaleRead::Account);
-        let slot = || reads.slots.iter().find(|read| !self.slot_is_valid(read, reads)).copied();
-        account.or_else(|| slot().map(StaleRead::Slot))
+        let account = reads.accounts.iter().find(stale).map(|read| {
+            let cell = self.tables.account(read.id);
+            StaleRead::account(read, committed(cell).as_ref(), cell.chain.committed_stamp())
+        });
+        let slot = || {
+            let read = reads.slots.iter().find(|read| !self.slot_is_valid(read, reads))?;
+            let stamp = self.tables.slot(read.id).chain.committed_stamp();
+            Some(StaleRead::Slot { id: read.id, stamp })
+        };
+        account.or_else(slot)
     }
 
     /// Notes what each account write of a soft record commits; false where one does not apply.
@@ -148,7 +158,7 @@ impl<'b> Committer<'b> {
         validity: Validity,
         record: &mut Record,
     ) {
-        let stamp = Stamp::new(position(index), SPECULATIVE);
+        let stamp = Stamp::new(position(index), record.incarnation);
         if validity == Validity::Soft {
             self.patch_state(record);
         }

@@ -47,6 +47,7 @@ mod prefetch;
 mod range;
 mod reads;
 mod record;
+mod revalidate;
 mod reward;
 mod run;
 mod runahead;
@@ -121,6 +122,9 @@ pub struct Optimisations {
     /// Where reads are slow, an execution that has to wait for many goes on without, to learn what
     /// it will read, and that is read by all threads at once.
     pub run_ahead: bool,
+    /// Workers that find nothing to execute compare what waits for its turn with what has been
+    /// written since, and execute it once more where it is stale.
+    pub revalidate: bool,
     /// What calls of a contract took, and whether they conflicted, is remembered from block to
     /// block.
     pub learning: bool,
@@ -137,6 +141,7 @@ impl Optimisations {
         chain_prediction: true,
         prefetch: true,
         run_ahead: true,
+        revalidate: true,
         learning: true,
         pipelining: true,
     };
@@ -148,6 +153,7 @@ impl Optimisations {
         chain_prediction: false,
         prefetch: false,
         run_ahead: false,
+        revalidate: false,
         learning: false,
         pipelining: false,
     };

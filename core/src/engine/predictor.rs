@@ -108,7 +108,7 @@ impl Predictor {
         };
         let score = match fate {
             Fate::Direct => old.score,
-            Fate::Failed => (old.score + FAILED).min(MOST),
+            Fate::Failed | Fate::Repeated => (old.score + FAILED).min(MOST),
             Fate::Held => old.score.saturating_sub(SUCCEEDED),
         };
         let cost = cost.map_or(old.cost, |cost| (old.cost * 3 + cost) / 4);

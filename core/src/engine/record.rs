@@ -4,6 +4,7 @@
 //! by which revm's `State` commits them (`CacheState::apply_account_state`).
 
 use super::{
+    commit::SPECULATIVE,
     reads::{AccountRead, ReadSet, SlotRead},
     tables::{AccountValue, Stamp, Tables},
     view::{View, ViewError},
@@ -67,6 +68,8 @@ impl WriteSet {
 pub(crate) struct Record {
     /// The worker that filled it, to whom it returns.
     pub(crate) owner: usize,
+    /// Which of the transaction's executions it is of: names its versions.
+    pub(crate) incarnation: u8,
     /// What the execution took, nanoseconds; 0 where nobody wants to know.
     pub(crate) nanos: u64,
     pub(crate) result: ExecutionResult,
@@ -94,6 +97,7 @@ impl Default for Record {
     fn default() -> Self {
         Self {
             owner: 0,
+            incarnation: SPECULATIVE,
             nanos: 0,
             result: no_result(Default::default()),
             reads: ReadSet::default(),

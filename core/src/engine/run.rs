@@ -10,9 +10,10 @@
 
 use super::{
     ahead::{Ahead, Counters, Input, Turn, Worker, pause, position},
-    commit::{Committer, Validity},
+    commit::{Committer, SPECULATIVE, Validity},
     record::Record,
-    schedule::{Claim, Fate},
+    revalidate::{self, Scan},
+    schedule::{Claim, Fate, Taken},
     view::{Lens, ViewError},
     vm::{Failed, Vm},
     watch::Watch,
@@ -33,11 +34,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) struct Run<'b, V, W> {
     pub(crate) ahead: Ahead<'b, V, W>,
     pub(crate) committer: Line<Mutex<Committer<'b>>>,
+    /// Held by the worker that looks for stale records.
+    pub(super) scan: Line<Mutex<Scan>>,
 }
 
 impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>, watch: W) -> Self {
-        Self { ahead: Ahead::new(vm, input, watch), committer: Line(Mutex::new(committer)) }
+        let (committer, scan) = (Line(Mutex::new(committer)), Line::default());
+        Self { ahead: Ahead::new(vm, input, watch), committer, scan }
     }
 
     /// Executes and commits all transactions on the calling thread and the pool's.
@@ -105,7 +109,13 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             }
             Claim::Wait => {
                 self.commit_if_free(worker);
-                if self.ahead.serve(worker) { Turn::Worked } else { Turn::Waits }
+                if self.ahead.serve(worker)
+                    || (revalidate::is_time(idle) && self.revalidate(worker))
+                {
+                    Turn::Worked
+                } else {
+                    Turn::Waits
+                }
             }
             Claim::Finished => self.after_the_last(worker),
         }
@@ -114,6 +124,9 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     /// Everything has been handed out. Where executions run ahead of slow reads, the worker stays
     /// to read for those that go on.
     fn after_the_last(&self, worker: &mut Worker<V::Instance>) -> Turn {
+        if self.revalidate(worker) {
+            return Turn::Worked;
+        }
         if self.ahead.fetches.is_none() {
             return Turn::Done;
         }
@@ -142,7 +155,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     /// Commits the ready prefix if this worker executed its first transaction: the record is in
     /// this core's caches. What another worker executed is left to that one, unless it has left it
     /// since this one last looked.
-    fn commit_own(&self, worker: &mut Worker<V::Instance>) {
+    pub(super) fn commit_own(&self, worker: &mut Worker<V::Instance>) {
         let head = self.ahead.schedule.head();
         match self.ahead.schedule.executor(head) {
             None => {}
@@ -175,21 +188,22 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             if let Some(error) = self.ahead.input.limits.exceeded() {
                 return self.fail(committer, error.into());
             }
-            let record = self.ahead.schedule.take(index);
-            match record {
-                Some(record) => match self.validate(worker, committer, &record) {
+            match self.ahead.schedule.take(index) {
+                Taken::Record(record) => match self.validate(worker, committer, &record) {
                     Validity::Stale => {
                         if W::ON {
                             let read = committer.stale_read(&record);
                             self.ahead.watch.stale(&self.ahead.input.tables, index, read);
                         }
-                        self.ahead.withdraw(index, &record.writes);
+                        self.ahead.withdraw(index, record.incarnation, &record.writes);
                         worker.recycle(record);
                         self.repeat(worker, committer, index);
                     }
                     validity => self.accept(worker, committer, index, validity, record),
                 },
-                None => self.repeat(worker, committer, index),
+                Taken::Nothing => self.repeat(worker, committer, index),
+                // Who executes it once more comes back with it.
+                Taken::Retracted => return,
             }
         }
     }
@@ -275,7 +289,9 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         }
         self.ahead.watch.committing(index, &record);
         if self.commit(committer, index, |c| c.commit_speculative(index, validity, &mut record)) {
-            self.done(worker, committer, index, Fate::Held, record);
+            let first = record.incarnation == SPECULATIVE;
+            let fate = if first { Fate::Held } else { Fate::Repeated };
+            self.done(worker, committer, index, fate, record);
         }
     }
 

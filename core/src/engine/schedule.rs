@@ -28,7 +28,7 @@ use std::{collections::VecDeque, ops::Range};
 /// No such transaction.
 pub(super) const NONE: u32 = u32::MAX;
 /// How far beyond the head workers speculate: bounds memory, far more than workers can use.
-const WINDOW: usize = 512;
+pub(super) const WINDOW: usize = 512;
 /// How many transactions may wait before workers stop looking further ahead.
 const MAX_DEFERRED: usize = 64;
 /// How often a worker looks in vain before it takes what waited for another worker's transaction.
@@ -81,8 +81,20 @@ pub(crate) enum Fate {
     Direct,
     /// Its result was the transaction's.
     Held,
+    /// Its first result was stale; a later one, still ahead of its turn, was the transaction's.
+    Repeated,
     /// It came to nothing.
     Failed,
+}
+
+/// What is there of a transaction that was ready.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Record(Box<Record>),
+    /// Its speculation came to nothing.
+    Nothing,
+    /// It is no longer ready: a worker executes it once more.
+    Retracted,
 }
 
 /// Back-off, moved on by the token's holder.
@@ -112,7 +124,8 @@ struct Item {
     sound: AtomicBool,
     /// A call without data: a plain payment, unless its target has code.
     payment: bool,
-    /// Its record, once it is ready; none stands for a speculation that came to nothing.
+    /// Its record, once it is ready; none stands for a speculation that came to nothing. Who
+    /// takes it, or makes it unready again, holds the lock.
     record: Mutex<Option<Box<Record>>>,
 }
 
@@ -202,9 +215,35 @@ impl<'b> Schedule<'b> {
         *self.items[index].record.lock() = Some(record);
     }
 
-    /// The record of a transaction that is ready, unless its speculation came to nothing.
-    pub(crate) fn take(&self, index: usize) -> Option<Box<Record>> {
-        self.items[index].record.lock().take()
+    /// The record of a transaction that was found ready.
+    pub(crate) fn take(&self, index: usize) -> Taken {
+        let mut record = self.items[index].record.lock();
+        if !self.is_ready(index) {
+            return Taken::Retracted;
+        }
+        record.take().map_or(Taken::Nothing, Taken::Record)
+    }
+
+    /// Makes a ready transaction unready again, where its record turns out to be stale. Whoever
+    /// gets the record executes it once more, and marks it ready whatever comes of that.
+    pub(crate) fn retract(
+        &self,
+        index: usize,
+        stale: impl FnOnce(&Record) -> bool,
+    ) -> Option<Box<Record>> {
+        let mut record = self.items[index].record.lock();
+        if !self.is_ready(index) || !record.as_deref().is_some_and(stale) {
+            return None;
+        }
+        self.set_unready(index);
+        record.take()
+    }
+
+    /// Marks a transaction as stale and about to be executed once more.
+    pub(super) fn set_unready(&self, index: usize) {
+        self.items[index].status.store(IDLE, Ordering::Release);
+        self.set_failed(index);
+        self.note_sound(index);
     }
 
     /// Marks a transaction as executed by the worker with this mark.
@@ -396,13 +435,17 @@ impl<'b> Schedule<'b> {
         self.is_ready(index) && self.items[index].sound.load(Ordering::Relaxed)
     }
 
-    /// Notes what a transaction that is handed out now can build on.
     fn hand_out(&self, index: usize) -> Claim {
+        self.note_sound(index);
+        Claim::one(index)
+    }
+
+    /// Notes what a transaction that is about to run can build on.
+    fn note_sound(&self, index: usize) {
         if self.chains.is_active() {
             let sound = self.is_settled(self.chains.previous(index));
             self.items[index].sound.store(sound, Ordering::Relaxed);
         }
-        Claim::one(index)
     }
 }
 

@@ -15,9 +15,9 @@
 
 use super::{
     ahead::{Ahead, Counters, pause, position},
-    commit::IN_ORDER,
+    commit::{IN_ORDER, SPECULATIVE},
     record::{Record, WriteSet, write_account},
-    schedule::{BackOff, Fate},
+    schedule::{BackOff, Fate, Taken},
     tables::Stamp,
     view::{Lens, View, ViewError},
     vm::Vm,
@@ -73,7 +73,10 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
                 self.ahead.stop();
             } else if schedule.is_ready(self.head) {
                 self.taken = true;
-                let mut record = self.ahead.schedule.take(self.head)?;
+                // Nobody retracts what a host commits.
+                let Taken::Record(mut record) = self.ahead.schedule.take(self.head) else {
+                    return None;
+                };
                 self.published = std::mem::take(&mut record.writes);
                 self.ran = Some((record.nanos, record.result.tx_gas_used()));
                 return Some(record);
@@ -139,7 +142,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
         let stamp = Stamp::new(position(self.head), IN_ORDER);
         self.writes.commit(&self.ahead.input.tables, stamp);
         // What the speculative run wrote and the host did not.
-        self.ahead.withdraw(self.head, &self.published);
+        self.ahead.withdraw(self.head, SPECULATIVE, &self.published);
         self.published.clear();
     }
 }

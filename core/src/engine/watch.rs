@@ -8,9 +8,8 @@
 
 use super::{
     cells::AccountValue,
-    reads::{AccountRead, ReadSet, SlotRead},
+    reads::{AccountRead, ReadSet},
     record::{Record, WriteSet},
-    soft::committed,
     tables::{Stamp, Tables},
 };
 use crate::{
@@ -32,7 +31,7 @@ pub(crate) trait Watch: Sync {
     /// A run has come to its end: by whom, of which transaction, begun when, with a result or not.
     fn ran(&self, worker: usize, index: usize, kind: RunKind, start: u64, ended_well: bool);
 
-    /// The last run of a transaction turned out to be stale, by this read. For the token's holder.
+    /// The last run of a transaction turned out to be stale, by this read.
     fn stale(&self, tables: &Tables, index: usize, read: Option<StaleRead>);
 
     /// A run is about to be committed.
@@ -42,10 +41,19 @@ pub(crate) trait Watch: Sync {
     fn committed(&self, worker: usize, index: usize);
 }
 
-/// A read that differs from committed state.
+/// A read that differs from what its location has now, and the stamp that it has.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum StaleRead {
-    Account(AccountRead),
-    Slot(SlotRead),
+    Account { id: u32, part: Part, stamp: Stamp },
+    Slot { id: u32, stamp: Stamp },
+}
+
+impl StaleRead {
+    /// Of an account that has this value now; `None` where it has none that is known.
+    pub(crate) fn account(read: &AccountRead, now: Option<&AccountValue>, stamp: Stamp) -> Self {
+        let part = now.map_or(Part::Existence, |now| stale_part(read, now));
+        Self::Account { id: read.id, part, stamp }
+    }
 }
 
 /// Nobody watches.
@@ -170,15 +178,10 @@ impl Watch for Recorder<'_> {
 
     fn stale(&self, tables: &Tables, index: usize, read: Option<StaleRead>) {
         let (location, stamp) = match read {
-            Some(StaleRead::Account(read)) => {
-                let cell = tables.account(read.id);
-                let part = committed(cell).map_or(Part::Existence, |now| stale_part(&read, &now));
-                (Some(Location::new(cell.address(), part)), cell.chain.committed_stamp())
+            Some(StaleRead::Account { id, part, stamp }) => {
+                (Some(Location::new(tables.account(id).address(), part)), stamp)
             }
-            Some(StaleRead::Slot(read)) => {
-                let cell = tables.slot(read.id);
-                (Some(slot_location(tables, read.id)), cell.chain.committed_stamp())
-            }
+            Some(StaleRead::Slot { id, stamp }) => (Some(slot_location(tables, id)), stamp),
             None => (None, Stamp::BASE),
         };
         let writer = (stamp.position() as usize).checked_sub(1);

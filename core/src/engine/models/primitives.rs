@@ -4,7 +4,7 @@ use super::super::{
     Optimisations,
     cells::SlotCell,
     index::Index,
-    schedule::{Claim, Schedule},
+    schedule::{Claim, Schedule, Taken},
     versions::{Chain, Stamp},
 };
 use crate::{
@@ -171,6 +171,42 @@ fn every_transaction_is_handed_out_once() {
         let mut handed = handed.lock().clone();
         handed.sort_unstable();
         assert_eq!(handed, [0, 1, 2]);
+    });
+}
+
+/// Of the holder of the commit token and a worker that retracts, one gets the record; the holder
+/// who comes second knows that there will be another one.
+#[test]
+fn a_record_is_taken_once() {
+    let block: &'static Block = Box::leak(Box::new(chain_of(1)));
+    explore(|| {
+        let schedule = Arc::new(Schedule::new(block, Optimisations::ALL, None));
+        schedule.put(0, Box::default());
+        schedule.set_ready(0, 1);
+        let other = {
+            let schedule = schedule.clone();
+            thread::spawn(move || {
+                let record = schedule.retract(0, |_| true);
+                let retracted = record.is_some();
+                if let Some(mut record) = record {
+                    record.incarnation += 1;
+                    schedule.put(0, record);
+                    schedule.set_ready(0, 2);
+                }
+                retracted
+            })
+        };
+        let mut taken = Taken::Retracted;
+        while let Taken::Retracted = taken {
+            thread::yield_now();
+            if schedule.is_ready(0) {
+                taken = schedule.take(0);
+            }
+        }
+        let retracted = other.join().unwrap();
+        let Taken::Record(record) = taken else { panic!("the record is gone") };
+        assert_eq!(record.incarnation, 1 + u8::from(retracted));
+        assert!(schedule.retract(0, |_| true).is_none(), "what was taken is not retracted");
     });
 }
 

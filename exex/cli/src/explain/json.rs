@@ -97,6 +97,7 @@ fn hot<K>(hot: &Hot<K>) -> Value {
 fn run(run: &Run) -> Value {
     let kind = match run.kind {
         RunKind::Speculative => "speculative",
+        RunKind::RepeatedAhead => "repeated_ahead",
         RunKind::Repeated => "repeated",
         RunKind::Direct => "direct",
     };

@@ -242,7 +242,7 @@ fn run_box(report: &Report, run: &Run) -> RunBox {
     let class = match (run.outcome, run.kind) {
         (RunOutcome::Stale { .. }, _) => "stale",
         (RunOutcome::Discarded, _) => "failed",
-        (RunOutcome::Committed, RunKind::Repeated) => "again",
+        (RunOutcome::Committed, RunKind::Repeated | RunKind::RepeatedAhead) => "again",
         (RunOutcome::Committed, RunKind::Direct) => "direct",
         (RunOutcome::Committed, RunKind::Speculative) => "ahead",
     };

@@ -57,6 +57,8 @@ pub enum Without {
     Prefetch,
     /// Where reads are slow, long transactions learn what they will read, and all threads read it.
     RunAhead,
+    /// Idle workers execute once more, ahead of its turn, what has become stale.
+    Revalidate,
     /// In a range, workers go ahead with the next block.
     Pipelining,
 }
@@ -160,6 +162,7 @@ impl ReplayArgs {
                 Without::ChainPrediction => optimisations.chain_prediction = false,
                 Without::Learning => optimisations.learning = false,
                 Without::Prefetch => optimisations.prefetch = false,
+                Without::Revalidate => optimisations.revalidate = false,
                 Without::RunAhead => optimisations.run_ahead = false,
                 Without::Pipelining => optimisations.pipelining = false,
             }
