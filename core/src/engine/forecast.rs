@@ -5,9 +5,9 @@
 
 use super::{
     Optimisations,
-    inline::{INTRINSIC, time},
     predictor::{Prediction, Predictor},
     schedule::Fate,
+    work::{INTRINSIC, time},
 };
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};

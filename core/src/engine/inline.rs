@@ -6,42 +6,25 @@
 //! begins as long after; an account or a scheduler's line travels between cores in some hundred
 //! nanoseconds, with each short transaction several times.
 
-use super::{distance::NEAR, forecast, predictor::Predictor};
+use super::{distance::NEAR, forecast, predictor::Predictor, work::Work};
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
 use alloy_primitives::Address;
 
 /// Work of less than this is not shared with a worker that spins, or that has to be woken,
 /// nanoseconds. It is spread over caches that know nothing of it yet.
-const LEAST_AWAKE: u64 = 180_000;
-const LEAST_PARKED: u64 = 200_000;
-/// With more than this many times as much by its gas, a block is not small.
-const DOUBT: u64 = 4;
+const LEAST_AWAKE: u64 = 110_000;
+const LEAST_PARKED: u64 = 150_000;
+/// With more than this by its gas, nanoseconds, a block is not small.
+const DOUBT: u64 = 800_000;
 /// Until then, calls of which nothing is known count as taking so many times less than by their
 /// gas: what writes much and reads little does.
 const UNSURE: u64 = 2;
-/// What a payment takes, nanoseconds.
-const PAYMENT: u64 = 1_000;
 /// How often a line travels from core to core for each shared transaction, with its accounts, its
 /// record and the scheduler's state.
 const JOURNEYS: u64 = 13;
-/// What a call takes beside the gas that it uses, nanoseconds.
-const CALL: u64 = 2_000;
 /// What less gas pays for is read one after the other: some fifty slots (EIP-2929).
 const MANY_READS: u64 = 125_000;
-/// Gas that a transaction pays before anything runs: all of a plain payment's.
-pub(super) const INTRINSIC: u64 = 21_000;
-/// What a byte of data costs on average, half of them zero; what a creation costs, and a byte of
-/// the code that it leaves.
-const DATA: u64 = 10;
-const CREATION: u64 = 32_000;
-const DEPOSIT: u64 = 200;
-/// No code is longer, bytes.
-const MAX_CODE: u64 = 0x6000;
-/// How much gas execution uses in a microsecond, roughly, as recorded mainnet blocks do: since
-/// Berlin (EIP-2929) and before. The base fee tells the two apart nearly right.
-const GAS_BEFORE: u64 = 10_000;
-const GAS_SINCE: u64 = 2_000;
 /// Below this many transactions, one contract called by all of them makes a chain.
 const FEW: usize = 8;
 
@@ -61,23 +44,19 @@ impl Workers {
 }
 
 /// Whether the block is too small to gain, judged by its gas, and, where that leaves a doubt, by
-/// what its calls took in earlier blocks: some gas is spent ten times as fast as other.
+/// what its calls took in earlier blocks, and by what cannot be shared: one transaction, or the
+/// calls of one contract, that may take most of it.
 pub(super) fn is_small(block: &Block, workers: Workers, predictor: Option<&Predictor>) -> bool {
     let least = if workers.awake { LEAST_AWAKE } else { LEAST_PARKED };
-    let by_gas = work(block);
-    if block.transactions.len() < 2 || gain(block, by_gas, workers) < least {
+    let by_gas = gain(block, Work::new(block, 1).total(), workers);
+    if block.transactions.len() < 2 || by_gas < least {
         return true;
     }
-    let unsure = work_if(block, UNSURE);
-    let learned = || {
-        predictor.map_or(unsure, |predictor| {
-            let expected = |key| predictor.predict(key).map(|call| call.nanos);
-            known_work(block, unsure, |index| {
-                forecast::key(predictor, &block.transactions[index]).and_then(expected)
-            })
-        })
+    let known = |index: usize| {
+        let predictor = predictor?;
+        predictor.predict(forecast::key(predictor, &block.transactions[index])?)
     };
-    by_gas < DOUBT * least && gain(block, learned(), workers) < least
+    by_gas < DOUBT && gain(block, Work::new(block, UNSURE).shareable(known), workers) < least
 }
 
 /// Whether a block on a slow state has hardly anything to read at once: a single transaction that
@@ -95,59 +74,6 @@ fn gain(block: &Block, work: u64, workers: Workers) -> u64 {
     let journeys = JOURNEYS * block.transactions.len() as u64;
     work.saturating_sub(journeys.saturating_mul(workers.distance_ns / 2))
 }
-
-/// About how long the transactions take, by what the header and they themselves say, nanoseconds.
-pub(super) fn work(block: &Block) -> u64 {
-    work_if(block, 1)
-}
-
-/// The same if gas is spent so many times as fast as it mostly is since Berlin.
-fn work_if(block: &Block, faster: u64) -> u64 {
-    let count = block.transactions.len() as u64;
-    let calls = block.transactions.iter().filter(|tx| !tx.input().is_empty()).count() as u64;
-    let recent = block.header.base_fee_per_gas.is_some();
-    let (rate, idle): (u64, fn(_) -> u64) =
-        if recent { (GAS_SINCE * faster, idle_gas) } else { (GAS_BEFORE, |_| INTRINSIC) };
-    let idle = block.transactions.iter().map(idle).fold(0, u64::saturating_add);
-    let gas = block.header.gas_used.saturating_sub(idle);
-    PAYMENT * (count - calls) + CALL * calls + gas.min(MOST_GAS) * 1_000 / rate
-}
-
-/// Gas that a transaction pays for what takes hardly any time: to be in the block, for each byte of
-/// its data (EIP-2028; about half of them are zero), for the code that it leaves (EIP-170: no more
-/// than so long).
-fn idle_gas(tx: &Recovered<Transaction>) -> u64 {
-    let bytes = tx.input().len() as u64;
-    let creation = if tx.kind().is_create() { CREATION + bytes.min(MAX_CODE) * DEPOSIT } else { 0 };
-    INTRINSIC + DATA * bytes + creation
-}
-
-/// What a payment weighs against a call's gas.
-const LEAST_WEIGHT: u64 = PAYMENT * GAS_SINCE / 1_000;
-
-/// The same where some of the transactions are `known` to take that many nanoseconds; of the others
-/// by their part of the gas limits, without what takes no time.
-pub(super) fn known_work(block: &Block, by_gas: u64, known: impl Fn(usize) -> Option<u64>) -> u64 {
-    let (mut nanos, mut unknown, mut total) = (0u64, 0u64, 0u64);
-    for (index, tx) in block.transactions.iter().enumerate() {
-        let busy = tx.gas_limit().saturating_sub(idle_gas(tx)).saturating_add(LEAST_WEIGHT);
-        match known(index) {
-            Some(takes) => nanos = nanos.saturating_add(takes),
-            None => unknown = unknown.saturating_add(busy),
-        }
-        total = total.saturating_add(busy);
-    }
-    let rest = u128::from(by_gas) * u128::from(unknown) / u128::from(total.max(1));
-    nanos.saturating_add(rest as u64)
-}
-
-/// About how long a call takes that uses this much gas, nanoseconds.
-pub(super) fn time(gas_used: u64) -> u64 {
-    CALL + gas_used.saturating_sub(INTRINSIC).min(MOST_GAS) * 1_000 / GAS_SINCE
-}
-
-/// A header may claim any gas.
-const MOST_GAS: u64 = 1 << 40;
 
 /// Whether the transactions are likely to form one chain: calls of one sender to one contract, or
 /// a few calls to one contract.
@@ -224,11 +150,11 @@ mod tests {
         let payments: Vec<_> = (0..200).map(|of| (of, of, false)).collect();
         let near = |awake| Workers { awake, distance_ns: 100 };
         let far = |awake| Workers { awake, distance_ns: 400 };
-        let many = [&payments[..], &payments, &payments].concat();
+        let many = payments.repeat(5);
         assert!(!is_small(&block(&many, 21_000), near(true), None));
         assert!(is_small(&block(&many, 21_000), far(true), None));
         assert!(is_small(&block(&payments, 21_000), near(true), None));
-        let some = &many[..540];
+        let some = &many[..800];
         assert!(!is_small(&block(some, 21_000), near(true), None));
         assert!(is_small(&block(some, 21_000), near(false), None));
         let calls: Vec<_> = (0..3).map(|of| (of, of, true)).collect();
@@ -243,52 +169,6 @@ mod tests {
         block.header.gas_used = u64::MAX;
         assert!(!is_small(&block, Workers { awake: false, distance_ns: 400 }, None));
         assert!(is_small(&block, Workers { awake: true, distance_ns: u64::MAX }, None));
-    }
-
-    /// Transactions that leave code of this length, each with all of the gas that it may use.
-    fn deployments(count: u8, bytes: usize, base_fee: Option<u64>) -> Block {
-        let mut all = Block::default();
-        all.header.base_fee_per_gas = base_fee;
-        all.transactions = (0..count)
-            .map(|of| {
-                let gas_limit = 100_000 + 210 * bytes as u64;
-                let tx =
-                    TxLegacy { input: vec![1; bytes].into(), gas_limit, ..TxLegacy::default() };
-                let signed = tx.into_signed(Signature::test_signature());
-                Recovered::new_unchecked(signed.into(), Address::repeat_byte(of))
-            })
-            .collect();
-        let limits = all.transactions.iter().map(|tx| tx.gas_limit());
-        all.header.gas_used = limits.sum();
-        all
-    }
-
-    #[test]
-    fn gas_for_code_that_is_left_is_no_work() {
-        let near = Workers { awake: true, distance_ns: 100 };
-        let block = deployments(4, 4_000, Some(7));
-        assert!(block.header.gas_used > 3_000_000);
-        assert!(is_small(&block, near, None));
-        // Of a call of which nothing is known, and a deployment, the call has the most.
-        let mut mixed = deployments(1, 4_000, Some(7));
-        let call = TxLegacy {
-            to: Address::repeat_byte(1).into(),
-            input: vec![1; 4].into(),
-            gas_limit: 200_000,
-            ..TxLegacy::default()
-        };
-        let call = call.into_signed(Signature::test_signature());
-        mixed.transactions.push(Recovered::new_unchecked(call.into(), Address::ZERO));
-        let rest = known_work(&mixed, 100_000, |index| (index == 1).then_some(5_000));
-        assert!((20_000..40_000).contains(&rest), "{rest}");
-    }
-
-    #[test]
-    fn payments_weigh_what_they_take() {
-        let payments: Vec<_> = (0..100).map(|of| (of, of, false)).collect();
-        let block = block(&payments, 21_000);
-        assert_eq!(known_work(&block, work(&block), |_| None), 100 * PAYMENT);
-        assert_eq!(work_if(&block, UNSURE), work(&block), "nobody is unsure of them");
     }
 
     #[test]

@@ -63,6 +63,7 @@ mod versions;
 mod view;
 mod vm;
 mod watch;
+mod work;
 
 pub use limits::{CancelToken, Limits};
 pub use predictor::PredictionsError;

@@ -4,10 +4,7 @@
 //! same call from earlier blocks, else by their gas limit, which is only a promise. On few cores
 //! one long transaction that starts late costs more than all conflicts.
 
-use super::{
-    forecast::Forecast,
-    inline::{known_work, work},
-};
+use super::{forecast::Forecast, work::Work};
 use crate::block::Block;
 use alloy_consensus::Transaction as _;
 use std::collections::VecDeque;
@@ -22,15 +19,15 @@ pub(super) fn long(block: &Block, forecast: Option<&Forecast<'_>>) -> VecDeque<u
     let known = |index: usize| forecast.and_then(|forecast| forecast.of(index));
     let part =
         |limit: u64, of: u64| (u128::from(of) * u128::from(limit)) / u128::from(total_limit.max(1));
-    let work = work(block);
-    let total = u128::from(known_work(block, work, |index| known(index).map(|call| call.nanos)));
+    let work = Work::new(block, 1);
+    let total = u128::from(work.total_where(|index| known(index).map(|call| call.nanos)));
     let promises = |(index, limit): (usize, u64)| {
         let nanos = match known(index) {
             // What waits for others is not begun before them.
             Some(call) if call.conflicts => return None,
             Some(call) if u128::from(call.nanos) * u128::from(LONG) > total => call.nanos.into(),
             Some(_) => return None,
-            None if limit > total_limit / LONG => part(limit, work),
+            None if limit > total_limit / LONG => part(limit, work.total()),
             None => return None,
         };
         Some((nanos, index as u32))

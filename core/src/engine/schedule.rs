@@ -11,8 +11,7 @@
 //! twice as long each time, so that a serial block costs little more than sequential execution.
 
 use super::{
-    Optimisations, chains::Chains, forecast::Forecast, inline::INTRINSIC, order::long,
-    record::Record,
+    Optimisations, chains::Chains, forecast::Forecast, order::long, record::Record, work::INTRINSIC,
 };
 use crate::{
     block::{Block, Transaction},

@@ -1,0 +1,235 @@
+//! How long a block's transactions are likely to take, judged before anything runs.
+//!
+//! Role: turn gas, and what is known of calls from earlier blocks, into nanoseconds, for whoever
+//! decides what is worth sharing or starting first. Nothing here can change a result.
+//!
+//! Gas is a poor measure of time: a call that writes new slots spends it ten times as fast as one
+//! that computes, and gas for data or for code that is left hardly takes time at all.
+
+use super::predictor::Prediction;
+use crate::block::{Block, Transaction};
+use alloy_consensus::{Transaction as _, transaction::Recovered};
+use alloy_primitives::Address;
+
+/// What a payment takes, nanoseconds.
+const PAYMENT: u64 = 800;
+/// What a call takes beside the gas that it uses, nanoseconds.
+const CALL: u64 = 2_000;
+/// Gas that a transaction pays before anything runs: all of a plain payment's.
+pub(super) const INTRINSIC: u64 = 21_000;
+/// What a byte of data costs on average, half of them zero; what a creation costs, and a byte of
+/// the code that it leaves.
+const DATA: u64 = 10;
+const CREATION: u64 = 32_000;
+const DEPOSIT: u64 = 200;
+/// No code is longer, bytes.
+const MAX_CODE: u64 = 0x6000;
+/// How much gas execution uses in a microsecond, roughly, as recorded mainnet blocks do: since
+/// Berlin (EIP-2929) and before. The base fee tells the two apart nearly right.
+const GAS_BEFORE: u64 = 10_000;
+const GAS_SINCE: u64 = 2_000;
+/// A header may claim any gas.
+const MOST_GAS: u64 = 1 << 40;
+/// What a call weighs beside the gas that it may use.
+const LEAST_WEIGHT: u64 = CALL * GAS_SINCE / 1_000;
+
+/// What the transactions of a block take.
+pub(super) struct Work<'b> {
+    block: &'b Block,
+    payments: u64,
+    /// All calls and creations, by gas, nanoseconds.
+    calls: u64,
+    /// The sum of what they weigh.
+    weight: u64,
+}
+
+impl<'b> Work<'b> {
+    /// Of this block, if gas is spent so many times as fast as it mostly is since Berlin.
+    pub(super) fn new(block: &'b Block, faster: u64) -> Self {
+        let recent = block.header.base_fee_per_gas.is_some();
+        let rate = if recent { GAS_SINCE * faster } else { GAS_BEFORE };
+        let (mut calls, mut weight, mut idle) = (0u64, 0u64, 0u64);
+        for tx in &block.transactions {
+            idle = idle.saturating_add(if recent { idle_gas(tx) } else { INTRINSIC });
+            if !is_payment(tx) {
+                calls += 1;
+                weight = weight.saturating_add(weigh(tx));
+            }
+        }
+        let payments = block.transactions.len() as u64 - calls;
+        let gas = block.header.gas_used.saturating_sub(idle).min(MOST_GAS);
+        Self { block, payments, calls: CALL * calls + gas * 1_000 / rate, weight }
+    }
+
+    /// All transactions, by gas alone, nanoseconds.
+    pub(super) const fn total(&self) -> u64 {
+        PAYMENT * self.payments + self.calls
+    }
+
+    /// The transaction with this index, by what is known of it, else by its part of the gas.
+    fn of(&self, index: usize, known: Option<u64>) -> u64 {
+        let tx = &self.block.transactions[index];
+        match known {
+            Some(nanos) => nanos,
+            None if is_payment(tx) => PAYMENT,
+            None => part(self.calls, weigh(tx), self.weight),
+        }
+    }
+
+    /// All transactions, of some of which it is known how long they take, nanoseconds.
+    pub(super) fn total_where(&self, known: impl Fn(usize) -> Option<u64>) -> u64 {
+        let all = 0..self.block.transactions.len();
+        all.map(|index| self.of(index, known(index))).fold(0, u64::saturating_add)
+    }
+
+    /// The same, but no more than two workers can do in half the time: one transaction, or the
+    /// calls of one contract that may read what each other write, may take more than half.
+    pub(super) fn shareable(&self, known: impl Fn(usize) -> Option<Prediction>) -> u64 {
+        let (mut total, mut longest) = (0u64, 0u64);
+        let (mut target, mut lead) = (None, 0u64);
+        let each = |index: usize| {
+            let tx: &Recovered<Transaction> = &self.block.transactions[index];
+            let known = known(index);
+            let alone = is_payment(tx) || known.is_some_and(|call| !call.conflicts);
+            (self.of(index, known.map(|call| call.nanos)), tx.to().filter(|_| !alone))
+        };
+        for index in 0..self.block.transactions.len() {
+            let (nanos, to): (u64, Option<Address>) = each(index);
+            total = total.saturating_add(nanos);
+            longest = longest.max(nanos);
+            // R. S. Boyer and J S. Moore's vote, with weights: one pass finds the only candidate
+            // for more than half.
+            match (to.is_some() && to == target, lead.checked_sub(nanos)) {
+                (true, _) => lead = lead.saturating_add(nanos),
+                (false, Some(left)) => lead = left,
+                (false, None) => (target, lead) = (to, nanos - lead),
+            }
+        }
+        let of_target = |index| match each(index) {
+            (nanos, to) if target.is_some() && to == target => nanos,
+            _ => 0,
+        };
+        let chain = (0..self.block.transactions.len()).map(of_target);
+        let serial = chain.fold(0, u64::saturating_add).max(longest);
+        total.min(total.saturating_sub(serial).saturating_mul(2))
+    }
+}
+
+/// A call without data: a plain payment, unless its target has code.
+fn is_payment(tx: &Recovered<Transaction>) -> bool {
+    tx.input().is_empty() && tx.kind().is_call()
+}
+
+/// What a call weighs among others, by the gas that it may use for what takes time.
+fn weigh(tx: &Recovered<Transaction>) -> u64 {
+    tx.gas_limit().saturating_sub(idle_gas(tx)).saturating_add(LEAST_WEIGHT)
+}
+
+/// `whole * of / all`.
+fn part(whole: u64, of: u64, all: u64) -> u64 {
+    let part = u128::from(whole) * u128::from(of) / u128::from(all.max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
+}
+
+/// Gas that a transaction pays for what takes hardly any time: to be in the block, for each byte of
+/// its data (EIP-2028; about half of them are zero), for the code that it leaves (EIP-170: no more
+/// than so long).
+fn idle_gas(tx: &Recovered<Transaction>) -> u64 {
+    let bytes = tx.input().len() as u64;
+    let creation = if tx.kind().is_create() { CREATION + bytes.min(MAX_CODE) * DEPOSIT } else { 0 };
+    INTRINSIC + DATA * bytes + creation
+}
+
+/// About how long a call takes that uses this much gas, nanoseconds.
+pub(super) fn time(gas_used: u64) -> u64 {
+    CALL + gas_used.saturating_sub(INTRINSIC).min(MOST_GAS) * 1_000 / GAS_SINCE
+}
+
+#[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
+mod tests {
+    use super::*;
+    use alloy_consensus::{SignableTransaction, TxLegacy};
+    use alloy_primitives::{Signature, TxKind};
+
+    /// A block since London that has used all of the gas that these transactions may use.
+    fn block(txs: &[(TxKind, usize, u64)]) -> Block {
+        let mut block = Block::default();
+        block.header.base_fee_per_gas = Some(7);
+        let limits = txs.iter().map(|(_, _, gas_limit)| *gas_limit);
+        block.header.gas_used = limits.fold(0, u64::saturating_add);
+        let sign = |&(to, bytes, gas_limit): &(TxKind, usize, u64)| {
+            let tx =
+                TxLegacy { to, input: vec![1; bytes].into(), gas_limit, ..TxLegacy::default() };
+            let signed = tx.into_signed(Signature::test_signature());
+            Recovered::new_unchecked(signed.into(), Address::ZERO)
+        };
+        block.transactions = txs.iter().map(sign).collect();
+        block
+    }
+
+    const fn to(target: u8) -> TxKind {
+        TxKind::Call(Address::repeat_byte(target))
+    }
+
+    /// Its data, the code that it leaves and itself paid for, with some more gas.
+    const DEPLOYMENT: (TxKind, usize, u64) = (TxKind::Create, 4_000, 100_000 + 210 * 4_000);
+
+    #[test]
+    fn gas_for_code_that_is_left_is_no_work() {
+        let block = block(&[DEPLOYMENT; 4]);
+        assert!(block.header.gas_used > 3_000_000);
+        let total = Work::new(&block, 1).total();
+        assert!((90_000..120_000).contains(&total), "{total}");
+    }
+
+    #[test]
+    fn what_is_known_leaves_the_others_their_part() {
+        let block = block(&[DEPLOYMENT, (to(1), 4, 120_000)]);
+        let work = Work::new(&block, 1);
+        let rest = work.total_where(|index| (index == 1).then_some(5_000)) - 5_000;
+        assert!((20_000..30_000).contains(&rest), "{rest}");
+        assert_eq!(work.total_where(|_| Some(7)), 14);
+        assert!(work.total_where(|_| None).abs_diff(work.total()) < 2);
+    }
+
+    #[test]
+    fn nobody_is_unsure_of_payments() {
+        let block = block(&[(to(1), 0, INTRINSIC); 100]);
+        for faster in [1, 2] {
+            assert_eq!(Work::new(&block, faster).total_where(|_| None), 100 * PAYMENT);
+        }
+    }
+
+    #[test]
+    fn what_may_depend_on_each_other_is_not_shared() {
+        let shareable = |txs: &[(TxKind, usize, u64)], known: Option<Prediction>| {
+            let block = block(txs);
+            Work::new(&block, 1).shareable(|_| known)
+        };
+        let call = |target| (to(target), 4, 121_000);
+        let all = [1, 2, 3, 4].map(call);
+        let total = Work::new(&block(&all), 1).total();
+        assert_eq!(shareable(&all, None), total);
+        assert_eq!(shareable(&[1, 2, 1, 2].map(call), None), total);
+        assert_eq!(shareable(&[1, 1, 1, 2].map(call), None), total / 2);
+        assert_eq!(shareable(&[1; 4].map(call), None), 0);
+        let long = [call(1), call(2), (to(3), 4, 521_000)];
+        let all = Work::new(&block(&long), 1).total();
+        assert!(shareable(&long, None) < all * 2 / 3, "one takes most of it");
+        let known = |conflicts| Some(Prediction { nanos: 10, conflicts });
+        assert_eq!(shareable(&[1; 4].map(call), known(false)), 40);
+        assert_eq!(shareable(&[1; 4].map(call), known(true)), 0);
+        assert_eq!(shareable(&[(to(1), 0, INTRINSIC); 4], None), 4 * PAYMENT);
+    }
+
+    #[test]
+    fn numbers_without_measure_do_no_harm() {
+        let mut block = block(&[(to(1), 4, u64::MAX), (to(2), 4, u64::MAX)]);
+        block.header.gas_used = u64::MAX;
+        let work = Work::new(&block, 1);
+        assert!(work.total() > 1 << 38);
+        assert!(work.shareable(|_| None) > 1 << 38);
+        let known = Prediction { nanos: u64::MAX, conflicts: true };
+        assert_eq!(work.shareable(|_| Some(known)), 0);
+    }
+}
