@@ -13,8 +13,10 @@ use alloy_primitives::Address;
 
 /// Work of less than this is not shared with a worker that spins, or that has to be woken,
 /// nanoseconds. It is spread over caches that know nothing of it yet.
-const LEAST_AWAKE: u64 = 110_000;
-const LEAST_PARKED: u64 = 150_000;
+const LEAST_AWAKE: u64 = 180_000;
+const LEAST_PARKED: u64 = 200_000;
+/// The same for a worker that spins, where no transaction and no contract has most of the work.
+const LEAST_EVEN: u64 = 110_000;
 /// With more than this by its gas, nanoseconds, a block is not small.
 const DOUBT: u64 = 800_000;
 /// Until then, calls of which nothing is known count as taking so many times less than by their
@@ -47,16 +49,22 @@ impl Workers {
 /// what its calls took in earlier blocks, and by what cannot be shared: one transaction, or the
 /// calls of one contract, that may take most of it.
 pub(super) fn is_small(block: &Block, workers: Workers, predictor: Option<&Predictor>) -> bool {
-    let least = if workers.awake { LEAST_AWAKE } else { LEAST_PARKED };
     let by_gas = gain(block, Work::new(block, 1).total(), workers);
-    if block.transactions.len() < 2 || by_gas < least {
+    if block.transactions.len() < 2 || by_gas < LEAST_EVEN {
         return true;
     }
     let known = |index: usize| {
         let predictor = predictor?;
         predictor.predict(forecast::key(predictor, &block.transactions[index])?)
     };
-    by_gas < DOUBT && gain(block, Work::new(block, UNSURE).shareable(known), workers) < least
+    let work = Work::new(block, UNSURE);
+    let all = || work.total_where(|index| known(index).map(|call| call.nanos));
+    let least = if workers.awake { LEAST_AWAKE } else { LEAST_PARKED };
+    // Before London gas tells too little of time for so little work.
+    let even = workers.awake && block.header.base_fee_per_gas.is_some();
+    by_gas < DOUBT
+        && gain(block, all(), workers) < least
+        && !(even && gain(block, work.shareable(known), workers) >= LEAST_EVEN)
 }
 
 /// Whether a block on a slow state has hardly anything to read at once: a single transaction that
@@ -150,17 +158,42 @@ mod tests {
         let payments: Vec<_> = (0..200).map(|of| (of, of, false)).collect();
         let near = |awake| Workers { awake, distance_ns: 100 };
         let far = |awake| Workers { awake, distance_ns: 400 };
-        let many = payments.repeat(5);
+        let many = payments.repeat(3);
         assert!(!is_small(&block(&many, 21_000), near(true), None));
         assert!(is_small(&block(&many, 21_000), far(true), None));
         assert!(is_small(&block(&payments, 21_000), near(true), None));
-        let some = &many[..800];
+        let some = &many[..540];
         assert!(!is_small(&block(some, 21_000), near(true), None));
         assert!(is_small(&block(some, 21_000), near(false), None));
         let calls: Vec<_> = (0..3).map(|of| (of, of, true)).collect();
         assert!(!is_small(&block(&calls, 1_000_000), far(false), None));
         assert!(is_small(&block(&calls, 100_000), near(false), None));
         assert!(is_small(&block(&calls[..1], 30_000_000), near(true), None));
+    }
+
+    #[test]
+    fn less_work_is_enough_where_it_is_spread_evenly() {
+        let of = |targets: [u8; 4]| {
+            let mut block = block(&targets.map(|target| (target, target, true)), 121_000);
+            block.header.base_fee_per_gas = Some(7);
+            block.transactions = targets.into_iter().map(|target| call(target, 121_000)).collect();
+            block
+        };
+        let near = |awake| Workers { awake, distance_ns: 100 };
+        let mut even = of([1, 2, 3, 4]);
+        even.header.gas_used = 600_000;
+        assert!(!is_small(&even, near(true), None));
+        assert!(is_small(&even, near(false), None), "a worker has to be woken");
+        let mut one = of([1; 4]);
+        one.header.gas_used = 600_000;
+        assert!(is_small(&one, near(true), None), "they may depend on each other");
+    }
+
+    fn call(target: u8, gas_limit: u64) -> Recovered<Transaction> {
+        let (to, input) = (Address::repeat_byte(target).into(), vec![1; 4].into());
+        let tx = TxLegacy { to, input, gas_limit, ..TxLegacy::default() };
+        let signed = tx.into_signed(Signature::test_signature());
+        Recovered::new_unchecked(signed.into(), Address::repeat_byte(target))
     }
 
     #[test]

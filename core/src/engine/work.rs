@@ -12,7 +12,7 @@ use alloy_consensus::{Transaction as _, transaction::Recovered};
 use alloy_primitives::Address;
 
 /// What a payment takes, nanoseconds.
-const PAYMENT: u64 = 800;
+const PAYMENT: u64 = 1_000;
 /// What a call takes beside the gas that it uses, nanoseconds.
 const CALL: u64 = 2_000;
 /// Gas that a transaction pays before anything runs: all of a plain payment's.
@@ -44,7 +44,8 @@ pub(super) struct Work<'b> {
 }
 
 impl<'b> Work<'b> {
-    /// Of this block, if gas is spent so many times as fast as it mostly is since Berlin.
+    /// Of this block, if gas is spent so many times as fast as it mostly is since Berlin; before, as
+    /// fast as it was.
     pub(super) fn new(block: &'b Block, faster: u64) -> Self {
         let recent = block.header.base_fee_per_gas.is_some();
         let rate = if recent { GAS_SINCE * faster } else { GAS_BEFORE };
