@@ -44,8 +44,8 @@ pub(super) struct Work<'b> {
 }
 
 impl<'b> Work<'b> {
-    /// Of this block, if gas is spent so many times as fast as it mostly is since Berlin; before, as
-    /// fast as it was.
+    /// Of this block, if gas is spent so many times as fast as it mostly is since Berlin; before
+    /// that, as fast as it mostly was.
     pub(super) fn new(block: &'b Block, faster: u64) -> Self {
         let recent = block.header.base_fee_per_gas.is_some();
         let rate = if recent { GAS_SINCE * faster } else { GAS_BEFORE };
