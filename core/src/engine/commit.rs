@@ -11,7 +11,7 @@ use super::{
     reward::Rewards,
     schedule::BackOff,
     sink::{Sink, Step},
-    soft::{Fit, adjusted, committed, fit, patch},
+    soft::{Fit, adjusted, committed, fit, patch, slot_value},
     tables::{AccountValue, Stamp, Tables},
     watch::StaleRead,
 };
@@ -19,7 +19,6 @@ use crate::{
     error::ExecuteError,
     tally::{Tally, touch_beneficiary},
 };
-use alloy_primitives::U256;
 use revm::{bytecode::Bytecode, context::result::ExecutionResult};
 use std::sync::Arc;
 
@@ -130,14 +129,8 @@ impl<'b> Committer<'b> {
             return true;
         }
         // The account's own read is valid, so it tells how to look at the slot.
-        let AccountValue { wiped, storage_known, .. } = reads.accounts[read.account as usize].value;
-        let value = match cell.chain.committed() {
-            Some((stamp, value)) if stamp.position() >= wiped => Some(value),
-            Some(_) => Some(U256::ZERO),
-            None if wiped > 0 || storage_known => Some(U256::ZERO),
-            None => cell.known_base(),
-        };
-        value == Some(read.value)
+        let account = &reads.accounts[read.account as usize].value;
+        slot_value(account, cell.chain.committed(), || cell.known_base()) == Some(read.value)
     }
 
     /// What a validated write commits: its own value, or, where the read behind it was soft, that

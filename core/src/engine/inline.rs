@@ -6,7 +6,12 @@
 //! begins as long after; an account or a scheduler's line travels between cores in some hundred
 //! nanoseconds, with each short transaction several times.
 
-use super::{distance::NEAR, forecast, predictor::Predictor, work::Work};
+use super::{
+    distance::NEAR,
+    forecast,
+    predictor::Predictor,
+    work::{Work, majority},
+};
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
 use alloy_primitives::Address;
@@ -87,30 +92,15 @@ fn gain(block: &Block, work: u64, workers: Workers) -> u64 {
 /// a few calls to one contract.
 pub(super) fn is_chain(block: &Block) -> bool {
     let count = block.transactions.len();
-    let sender = majority(block, |tx| Some(tx.signer()));
-    let target = || majority(block, |tx| tx.to().filter(|_| !tx.input().is_empty()));
+    let each = |key: fn(&Recovered<Transaction>) -> Option<Address>| {
+        majority(block.transactions.iter().map(move |tx| (key(tx), 1))) as usize
+    };
+    let sender = each(|tx| Some(tx.signer()));
+    let target = || each(|tx| tx.to().filter(|_| !tx.input().is_empty()));
     (sender * 2 > count || count < FEW) && {
         let target = target();
         target == count || (sender * 2 > count && target * 2 > count)
     }
-}
-
-/// How often the key occurs that more than half of the transactions have; 0 without such a key
-/// (R. S. Boyer and J S. Moore's vote: one pass finds the only candidate, a second one counts it).
-fn majority(block: &Block, key: impl Fn(&Recovered<Transaction>) -> Option<Address>) -> usize {
-    let (mut candidate, mut lead) = (None, 0usize);
-    for tx in &block.transactions {
-        let key = key(tx);
-        if lead == 0 {
-            candidate = key;
-        }
-        lead = if candidate == key { lead + 1 } else { lead - 1 };
-    }
-    if candidate.is_none() {
-        return 0;
-    }
-    let count = block.transactions.iter().filter(|tx| key(tx) == candidate).count();
-    if count * 2 > block.transactions.len() { count } else { 0 }
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 //! same call from earlier blocks, else by their gas limit, which is only a promise. On few cores
 //! one long transaction that starts late costs more than all conflicts.
 
-use super::{forecast::Forecast, work::Work};
+use super::{
+    forecast::Forecast,
+    work::{Work, part},
+};
 use crate::block::Block;
 use alloy_consensus::Transaction as _;
 use std::collections::VecDeque;
@@ -17,22 +20,20 @@ pub(super) fn long(block: &Block, forecast: Option<&Forecast<'_>>) -> VecDeque<u
     let limits = || block.transactions.iter().map(|tx| tx.gas_limit());
     let total_limit = limits().fold(0, u64::saturating_add);
     let known = |index: usize| forecast.and_then(|forecast| forecast.of(index));
-    let part =
-        |limit: u64, of: u64| (u128::from(of) * u128::from(limit)) / u128::from(total_limit.max(1));
     let work = Work::new(block, 1);
     let total = u128::from(work.total_where(|index| known(index).map(|call| call.nanos)));
     let promises = |(index, limit): (usize, u64)| {
         let nanos = match known(index) {
             // What waits for others is not begun before them.
             Some(call) if call.conflicts => return None,
-            Some(call) if u128::from(call.nanos) * u128::from(LONG) > total => call.nanos.into(),
+            Some(call) if u128::from(call.nanos) * u128::from(LONG) > total => call.nanos,
             Some(_) => return None,
-            None if limit > total_limit / LONG => part(limit, work.total()),
+            None if limit > total_limit / LONG => part(work.total(), limit, total_limit),
             None => return None,
         };
         Some((nanos, index as u32))
     };
-    let mut long: Vec<(u128, u32)> = limits().enumerate().filter_map(promises).collect();
+    let mut long: Vec<(u64, u32)> = limits().enumerate().filter_map(promises).collect();
     long.sort_by_key(|(nanos, _)| std::cmp::Reverse(*nanos));
     long.into_iter().map(|(_, index)| index).collect()
 }

@@ -30,13 +30,12 @@ use super::{
     record::Record,
     run::Run,
     schedule::{Schedule, WINDOW},
-    soft::{Fit, fit_value},
-    tables::{AccountValue, Position, Stamp, Tables},
+    soft::{Fit, fit_value, slot_value},
+    tables::{Position, Stamp, Tables},
     versions::Chain,
     vm::Vm,
     watch::{StaleRead, Watch},
 };
-use alloy_primitives::U256;
 
 /// The last incarnation that may be retracted.
 const MOST: u8 = REPEATED + 6;
@@ -49,6 +48,12 @@ const EVERY: u32 = 4;
 /// Whether a worker that has looked in vain `idle` times should scan.
 pub(super) const fn is_time(idle: u32) -> bool {
     idle % EVERY == 1
+}
+
+/// The first transaction that may be retracted: whoever commits the head goes on with the next one.
+pub(super) fn first(schedule: &Schedule<'_>) -> usize {
+    let head = schedule.head();
+    head + if schedule.is_ready(head) { 2 } else { 1 }
 }
 
 /// What is known of one transaction.
@@ -80,8 +85,7 @@ impl Scan {
         let fresh = |at: usize| self.known[at] == Known::Unready || schedule.has_failed(at);
         let mut news = (self.head..head).any(fresh);
         self.head = head;
-        // Whoever commits the head goes on with the next one.
-        let first = head + if schedule.is_ready(head) { 2 } else { 1 };
+        let first = first(schedule);
         let mut gap = 0;
         for index in head..schedule.len().min(head + WINDOW) {
             let known = &mut self.known[index];
@@ -179,14 +183,9 @@ impl Checker<'_, '_> {
             return Found::Same;
         };
         // The account's own read is not stale, so it tells how to look at the slot.
-        let AccountValue { wiped, storage_known, .. } = reads.accounts[read.account as usize].value;
-        let now = match version {
-            Some(value) if stamp.position() >= wiped => Some(value),
-            Some(_) => Some(U256::ZERO),
-            None if wiped > 0 || storage_known => Some(U256::ZERO),
-            None => cell.known_base(),
-        };
-        match now {
+        let account = &reads.accounts[read.account as usize].value;
+        let version = version.map(|value| (stamp, value));
+        match slot_value(account, version, || cell.known_base()) {
             Some(now) if now != read.value => {
                 self.verdict(StaleRead::Slot { id: read.id, stamp }, stamp)
             }

@@ -19,7 +19,7 @@
 
 use super::{
     Optimisations,
-    revalidate::is_time,
+    revalidate::{first, is_time},
     schedule::{BackOff, Claim, Fate, Schedule, WINDOW},
 };
 use crate::block::Block;
@@ -281,8 +281,6 @@ impl Clock<'_> {
 
     /// Repeats the first ready run that is known to be stale; false where there is none.
     fn revalidate(&mut self, now: u64, worker: usize) -> bool {
-        let head = self.schedule.head();
-        let first = head + if self.schedule.is_ready(head) { 2 } else { 1 };
         let is_stale = |index: &usize| {
             let news = |of: usize| self.settled[of].is_some_and(|time| time > self.begun[*index]);
             // A predecessor that is stale itself, or is being repeated, comes first.
@@ -291,8 +289,9 @@ impl Clock<'_> {
                 && self.after(*index).any(news)
                 && !self.after(*index).any(unsettled)
         };
-        let end = self.schedule.len().min(head + WINDOW);
-        let found = if self.revalidate { (first..end).find(is_stale) } else { None };
+        let end = self.schedule.len().min(self.schedule.head() + WINDOW);
+        let retractable = first(&self.schedule)..end;
+        let found = if self.revalidate { retractable.into_iter().find(is_stale) } else { None };
         let Some(index) = found else { return false };
         self.schedule.set_unready(index);
         self.repeated[index] = true;

@@ -40,6 +40,7 @@
 use super::{
     cells::{AccountCell, AccountValue},
     reads::AccountRead,
+    versions::Stamp,
 };
 use alloy_primitives::U256;
 use revm::state::Account;
@@ -61,6 +62,21 @@ pub(crate) enum Fit {
 /// The committed value of an account; `None` where the block never read it.
 pub(crate) fn committed(cell: &AccountCell) -> Option<AccountValue> {
     cell.chain.committed().map(|(_, value)| value).or_else(|| cell.known_base())
+}
+
+/// What a slot shows to whoever saw its account as `account`, where this is its newest version;
+/// `None` where it is the base value, and that is not known.
+pub(crate) fn slot_value(
+    account: &AccountValue,
+    version: Option<(Stamp, U256)>,
+    base: impl FnOnce() -> Option<U256>,
+) -> Option<U256> {
+    match version {
+        Some((stamp, value)) if stamp.position() >= account.wiped => Some(value),
+        Some(_) => Some(U256::ZERO),
+        None if account.wiped > 0 || account.storage_known => Some(U256::ZERO),
+        None => base(),
+    }
 }
 
 /// Compares a read with committed state. For the token's holder.

@@ -86,34 +86,37 @@ impl<'b> Work<'b> {
     /// The same, but no more than two workers can do in half the time: one transaction, or the
     /// calls of one contract that may read what each other write, may take more than half.
     pub(super) fn shareable(&self, known: impl Fn(usize) -> Option<Prediction>) -> u64 {
-        let (mut total, mut longest) = (0u64, 0u64);
-        let (mut target, mut lead) = (None, 0u64);
-        let each = |index: usize| {
-            let tx: &Recovered<Transaction> = &self.block.transactions[index];
+        let each = |(index, tx): (usize, &Recovered<Transaction>)| {
             let known = known(index);
             let alone = is_payment(tx) || known.is_some_and(|call| !call.conflicts);
-            (self.of(index, known.map(|call| call.nanos)), tx.to().filter(|_| !alone))
+            (tx.to().filter(|_| !alone), self.of(index, known.map(|call| call.nanos)))
         };
-        for index in 0..self.block.transactions.len() {
-            let (nanos, to): (u64, Option<Address>) = each(index);
-            total = total.saturating_add(nanos);
-            longest = longest.max(nanos);
-            // R. S. Boyer and J S. Moore's vote, with weights: one pass finds the only candidate
-            // for more than half.
-            match (to.is_some() && to == target, lead.checked_sub(nanos)) {
-                (true, _) => lead = lead.saturating_add(nanos),
-                (false, Some(left)) => lead = left,
-                (false, None) => (target, lead) = (to, nanos - lead),
-            }
-        }
-        let of_target = |index| match each(index) {
-            (nanos, to) if target.is_some() && to == target => nanos,
-            _ => 0,
-        };
-        let chain = (0..self.block.transactions.len()).map(of_target);
-        let serial = chain.fold(0, u64::saturating_add).max(longest);
+        let all: Vec<_> = self.block.transactions.iter().enumerate().map(each).collect();
+        let times = || all.iter().map(|(_, nanos)| *nanos);
+        let total = times().fold(0, u64::saturating_add);
+        let serial = majority(all.iter().copied()).max(times().max().unwrap_or_default());
         total.min(total.saturating_sub(serial).saturating_mul(2))
     }
+}
+
+/// The weight of the key that has more than half of all weight; 0 without such a key (R. S. Boyer
+/// and J S. Moore's vote: one pass finds the only candidate, a second one weighs it).
+pub(super) fn majority(all: impl Iterator<Item = (Option<Address>, u64)> + Clone) -> u64 {
+    let (mut candidate, mut lead, mut total) = (None, 0u64, 0u64);
+    for (key, weight) in all.clone() {
+        total = total.saturating_add(weight);
+        match (key == candidate, lead.checked_sub(weight)) {
+            (true, _) => lead = lead.saturating_add(weight),
+            (false, Some(left)) => lead = left,
+            (false, None) => (candidate, lead) = (key, weight - lead),
+        }
+    }
+    if candidate.is_none() {
+        return 0;
+    }
+    let of_candidate = all.filter(|(key, _)| *key == candidate).map(|(_, weight)| weight);
+    let weight = of_candidate.fold(0, u64::saturating_add);
+    if weight > total / 2 { weight } else { 0 }
 }
 
 /// A call without data: a plain payment, unless its target has code.
@@ -127,7 +130,7 @@ fn weigh(tx: &Recovered<Transaction>) -> u64 {
 }
 
 /// `whole * of / all`.
-fn part(whole: u64, of: u64, all: u64) -> u64 {
+pub(super) fn part(whole: u64, of: u64, all: u64) -> u64 {
     let part = u128::from(whole) * u128::from(of) / u128::from(all.max(1));
     u64::try_from(part).unwrap_or(u64::MAX)
 }
