@@ -2,6 +2,7 @@
 
 pub mod access_list;
 pub mod block;
+mod bundle;
 pub mod chain;
 pub mod engine;
 pub mod error;

@@ -5,7 +5,7 @@ use crate::{
     block::{Block, Receipt},
     chain::Rules,
     error::{ExecuteError, HostError, InvalidBlock, SourceError},
-    outcome::{Outcome, OutputKind, StateChanges, StateOutput, Statistics},
+    outcome::{Outcome, OutputKind, StateOutput, Statistics},
     receipts::PlainReceipts,
     sequential::execution_context,
 };
@@ -34,13 +34,14 @@ use std::{
 /// what it was before.
 pub(crate) type CanonicalState = State<EmptyDB>;
 
-/// The canonical state that a block's outputs ask for, if any; `listing` asks for an access list.
-pub(crate) fn canonical(output: OutputKind, listing: bool) -> Option<CanonicalState> {
+/// The canonical state that a block's outputs ask for, if any: an access list, or a bundle that is
+/// not made otherwise.
+pub(crate) fn canonical(bundle: bool, listing: bool) -> Option<CanonicalState> {
     let builder = State::builder().with_bundle_update();
     if listing {
         return Some(builder.with_bal_builder().build());
     }
-    (output == OutputKind::Bundle).then(|| builder.build())
+    bundle.then(|| builder.build())
 }
 
 /// Receipts and gas of the committed transactions.
@@ -155,13 +156,14 @@ where
     verdict(failure, result)
 }
 
-/// Puts the parts of an outcome together; `flat` is asked where no bundle is wanted.
+/// Puts the parts of an outcome together; `changed` is asked for the changed state where the
+/// canonical state does not have it in the form that is wanted.
 pub(crate) fn outcome(
     output: OutputKind,
     mut canonical: Option<CanonicalState>,
     result: BlockExecutionResult<Receipt>,
     statistics: Statistics,
-    flat: impl FnOnce() -> StateChanges,
+    changed: impl FnOnce() -> StateOutput,
 ) -> Outcome {
     let builder = canonical.as_mut().and_then(|state| state.bal_state.bal_builder.take());
     let state = match (output, canonical) {
@@ -169,7 +171,7 @@ pub(crate) fn outcome(
             state.merge_transitions(BundleRetention::Reverts);
             StateOutput::Bundle(Box::new(state.take_bundle()))
         }
-        _ => StateOutput::Flat(flat()),
+        _ => changed(),
     };
     Outcome {
         receipts: result.receipts,

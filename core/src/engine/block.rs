@@ -21,7 +21,7 @@ use crate::{
     block::{Block, Receipt},
     chain::{Chain, Rules},
     error::{ExecuteError, HostError},
-    outcome::Outcome,
+    outcome::{Outcome, OutputKind, StateOutput},
     pool::Pool,
     source::StateSource,
     sync::atomic::AtomicBool,
@@ -71,8 +71,7 @@ impl Job<'_> {
         };
         let listed = self.lists.claimed.map(take_in);
         let listing = self.lists.wanted || rules.has_access_list(&self.block.header);
-        let canonical = tally::canonical(self.options.output, listing);
-        let mut sink = Sink { canonical, hook };
+        let mut sink = Sink::new(self.options.output, self.options.optimisations, listing, hook);
         let mut view = View::new(tables.clone(), Parent::Source(self.source), &stop);
         begin(&rules, self.block, &env, &mut view, &mut sink)?;
         let vm = Revm::new(&env, self.block, sink.wants_state());
@@ -90,8 +89,11 @@ impl Job<'_> {
         let mut share = |count, piece: &(dyn Fn(usize) + Sync)| {
             if few { pool.share(count, piece) } else { output::alone(count, piece) }
         };
-        let flat = || output::flat(tables, &mut share);
-        Ok(tally::outcome(self.options.output, canonical, result, statistics, flat))
+        let changed = || match self.options.output {
+            OutputKind::Flat => StateOutput::Flat(output::flat(tables, &mut share)),
+            OutputKind::Bundle => StateOutput::Bundle(output::bundle(tables, &mut share)),
+        };
+        Ok(tally::outcome(self.options.output, canonical, result, statistics, changed))
     }
 
     /// What the workers are given.

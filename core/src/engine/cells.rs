@@ -28,6 +28,8 @@ pub(crate) struct AccountValue {
     /// The base storage is known to be empty, as revm's `State` concludes for an account that was
     /// created, or changed while it had neither nonce nor code.
     pub(crate) storage_known: bool,
+    /// The block destroyed the account more than once: what revm's `State` calls destroyed again.
+    pub(crate) again: bool,
 }
 
 impl AccountValue {
@@ -39,6 +41,7 @@ impl AccountValue {
         wiped: 0,
         exists: false,
         storage_known: false,
+        again: false,
     };
 
     /// An account of which nothing but `info` is known.

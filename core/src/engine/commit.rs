@@ -165,6 +165,7 @@ impl<'b> Committer<'b> {
                 _ => chain.promote(stamp),
             }
         }
+        record.writes.note_void(&self.tables);
         record.writes.slots.iter().for_each(|(id, _)| self.tables.slot(*id).chain.promote(stamp));
         self.finish(index, record);
     }

@@ -278,7 +278,13 @@ fn versions(base: AccountValue, changes: &[(Position, Field)]) -> Claims<Account
             if !now.exists {
                 continue;
             }
-            next = AccountValue { wiped: position, storage_known: true, ..AccountValue::MISSING };
+            let again = now.wiped > 0;
+            next = AccountValue {
+                wiped: position,
+                storage_known: true,
+                again,
+                ..AccountValue::MISSING
+            };
         } else {
             next.storage_known = now.storage_known || now.is_plain();
         }

@@ -129,6 +129,9 @@ pub struct Optimisations {
     /// What calls of a contract took, and whether they conflicted, is remembered from block to
     /// block.
     pub learning: bool,
+    /// A bundle is made from the block's net changes, by all threads, instead of by revm's `State`
+    /// with each transaction. Not where an access list is produced: revm's `State` does both.
+    pub direct_bundle: bool,
     /// In a range of blocks, workers that find nothing to do go ahead with the next block.
     pub pipelining: bool,
 }
@@ -144,6 +147,7 @@ impl Optimisations {
         run_ahead: true,
         revalidate: true,
         learning: true,
+        direct_bundle: true,
         pipelining: true,
     };
     /// None of them.
@@ -156,6 +160,7 @@ impl Optimisations {
         run_ahead: false,
         revalidate: false,
         learning: false,
+        direct_bundle: false,
         pipelining: false,
     };
 }
@@ -256,7 +261,7 @@ impl Engine {
     }
 
     /// As [`Self::execute_within`]; the outcome has the block's access list (EIP-7928) whatever its
-    /// fork. Costs what revm's `State` costs, as [`OutputKind::Bundle`] does.
+    /// fork. Costs what revm's `State` costs, which is fed with each transaction.
     ///
     /// # Errors
     /// As [`Self::execute_within`].

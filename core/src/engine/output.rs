@@ -1,4 +1,5 @@
-//! The flat output: the net changes of a block, read from the tables after the last commit.
+//! The output: the net changes of a block, flat or as a bundle, read from the tables after the last
+//! commit.
 //!
 //! Role: find what was written and put it in order. Actors: whoever ends the block, and the
 //! engine's threads, where there is enough to do. Locations may still be added to the tables
@@ -12,13 +13,15 @@
 
 use super::{
     cells::AccountCell,
-    tables::{Position, Stamp, Tables},
+    tables::{AccountValue, Position, Stamp, Tables},
 };
 use crate::{
-    outcome::{AccountChange, StateChanges},
+    bundle,
+    outcome::{AccountChange, OutputKind, StateChanges},
     sync::{Mutex, MutexGuard},
 };
 use alloy_primitives::{B256, U256};
+use revm::database::BundleState;
 use std::ops::Range;
 
 /// Calls a function with each number below a count, on one thread or on several.
@@ -43,36 +46,13 @@ const KEPT: usize = 4096;
 /// The net changes of the block.
 pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
     let mut drafts = tables.drafts.lock();
-    let (accounts, slots) = (tables.account_count(), tables.slot_count());
-    let of_accounts = accounts.div_ceil(PIECE);
-    let pieces = of_accounts + slots.div_ceil(PIECE);
-    let count = if accounts + slots < FEW { 1 } else { PARTS };
-    drafts.make_room(pieces);
-    let Drafts { pieces: drawn, parts } = &mut *drafts;
-    let gather = |piece: usize| {
-        let range = |piece: usize| piece * PIECE..(piece + 1) * PIECE;
-        match piece.checked_sub(of_accounts) {
-            None => gather(tables, range(piece), 0..0, &drawn[piece][..count]),
-            Some(at) => gather(tables, 0..0, range(at), &drawn[piece][..count]),
-        }
-    };
-    match count {
-        1 => alone(pieces, &gather),
-        _ => share(pieces, &gather),
-    }
-    let drawn = &drawn[..pieces];
-    let written: usize = drawn.iter().flatten().map(|drawn| drawn.lock().accounts.len()).sum();
-    // The other parts are appended to the first one, which leaves with the output.
-    parts[0].get_mut().changes = Vec::with_capacity(written);
-    let parts = &parts[..count];
-    share(count, &|part| {
-        parts[part].lock().fill(tables, drawn.iter().map(|piece| piece[part].lock()));
-    });
+    let parts = drafts.draw(tables, OutputKind::Flat, share);
     let mut changes = StateChanges::default();
     let mut codes = Vec::new();
     for (number, part) in parts.iter().enumerate() {
         let mut part = part.lock();
         match number {
+            // The other parts are appended to the first one, which leaves with the output.
             0 => changes.accounts = std::mem::take(&mut part.changes),
             _ => changes.accounts.append(&mut part.changes),
         }
@@ -80,6 +60,16 @@ pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
     }
     changes.set_codes(codes, |hash| tables.code(hash));
     changes
+}
+
+/// The same as a bundle of revm's.
+pub(crate) fn bundle(tables: &Tables, share: Share<'_>) -> Box<BundleState> {
+    let mut drafts = tables.drafts.lock();
+    let parts = drafts.draw(tables, OutputKind::Bundle, share);
+    let mut parts: Vec<_> = parts.iter().map(Mutex::lock).collect();
+    let count = parts.iter().map(|part| part.bundled.len()).sum();
+    let bundled = parts.iter_mut().flat_map(|part| part.bundled.drain(..));
+    Box::new(bundle::bundle(count, bundled))
 }
 
 /// The buffers in which outputs are drawn up. Whoever fills one empties it first.
@@ -93,6 +83,39 @@ impl Drafts {
         Self { pieces: Vec::new(), parts: std::array::from_fn(|_| Mutex::default()) }
     }
 
+    /// Draws the output up: what it says is then in the parts that are returned.
+    fn draw(&mut self, tables: &Tables, kind: OutputKind, share: Share<'_>) -> &[Mutex<Part>] {
+        let (accounts, slots) = (tables.account_count(), tables.slot_count());
+        let of_accounts = accounts.div_ceil(PIECE);
+        let pieces = of_accounts + slots.div_ceil(PIECE);
+        let count = if accounts + slots < FEW { 1 } else { PARTS };
+        self.make_room(pieces);
+        let Self { pieces: drawn, parts } = self;
+        let gather = |piece: usize| {
+            let range = |piece: usize| piece * PIECE..(piece + 1) * PIECE;
+            let (accounts, slots) = match piece.checked_sub(of_accounts) {
+                None => (range(piece), 0..0),
+                Some(at) => (0..0, range(at)),
+            };
+            gather(tables, accounts, slots, &drawn[piece][..count]);
+        };
+        match count {
+            1 => alone(pieces, &gather),
+            _ => share(pieces, &gather),
+        }
+        let drawn = &drawn[..pieces];
+        if kind == OutputKind::Flat {
+            let written = drawn.iter().flatten().map(|drawn| drawn.lock().accounts.len()).sum();
+            parts[0].get_mut().changes = Vec::with_capacity(written);
+        }
+        let parts = &parts[..count];
+        share(count, &|part| {
+            let written = drawn.iter().map(|piece| piece[part].lock());
+            parts[part].lock().fill(tables, kind, written);
+        });
+        parts
+    }
+
     fn make_room(&mut self, pieces: usize) {
         let most = pieces.max(self.pieces.len());
         self.pieces.resize_with(most, || std::array::from_fn(|_| Mutex::default()));
@@ -102,11 +125,12 @@ impl Drafts {
     pub(crate) fn tidy(&mut self) {
         self.pieces.truncate(KEPT_PIECES);
         for part in &mut self.parts {
-            let Part { places, heads, slots, changes, .. } = part.get_mut();
+            let Part { places, heads, slots, changes, bundled, .. } = part.get_mut();
             places.shrink_to(KEPT);
             heads.shrink_to(KEPT);
             slots.shrink_to(KEPT);
             changes.shrink_to(KEPT);
+            bundled.shrink_to(KEPT);
         }
     }
 }
@@ -168,10 +192,11 @@ fn gather(tables: &Tables, accounts: Range<usize>, slots: Range<usize>, parts: &
             }
         }
     }
-    for (_, cell) in tables.slots(slots) {
+    for (id, cell) in tables.slots(slots) {
         if let Some((stamp, value)) = cell.chain.committed() {
             let (account, slot) = cell.key();
-            let before = cell.known_base().unwrap_or_default();
+            let base = || cell.known_base().unwrap_or_default();
+            let before = if tables.void.contains(id) { U256::ZERO } else { base() };
             let at = stamp.position();
             let place = Place::new(account, tables.account(account));
             if let Some(part) = &mut parts[place.part(count)] {
@@ -194,15 +219,18 @@ struct Part {
     heads: Vec<u32>,
     slots: Vec<WrittenSlot>,
     changes: Vec<AccountChange>,
+    /// What becomes of the accounts in a bundle, where one is wanted.
+    bundled: Vec<bundle::Part>,
     /// Codes that accounts of this part newly have.
     codes: Vec<B256>,
 }
 
 impl Part {
-    /// Makes the changes of what the pieces found, in order.
+    /// Makes the changes of what the pieces found, in order, or their part of a bundle.
     fn fill<'w>(
         &mut self,
         tables: &Tables,
+        kind: OutputKind,
         written: impl Iterator<Item = MutexGuard<'w, Written>>,
     ) {
         self.places.clear();
@@ -219,6 +247,15 @@ impl Part {
             for slot in written.slots.drain(..) {
                 self.link(tables, slot);
             }
+        }
+        if kind == OutputKind::Bundle {
+            // A bundle has no order.
+            let Self { places, heads, slots, bundled, .. } = self;
+            let part = |place: &Place| {
+                bundle_part(tables, tables.account(place.id), heads[place.id as usize], slots)
+            };
+            bundled.extend(places.iter().filter_map(part));
+            return;
         }
         let address = |id| tables.account(id).address();
         self.places.sort_unstable_by(|a, b| {
@@ -250,28 +287,73 @@ impl Part {
     }
 }
 
+/// What the block made of an account.
+struct Became {
+    before: AccountValue,
+    after: AccountValue,
+}
+
+impl Became {
+    fn new(cell: &AccountCell) -> Self {
+        let before = cell.known_base().unwrap_or(AccountValue::MISSING);
+        let after = cell.chain.committed().map_or(before, |(_, value)| value);
+        Self { before, after }
+    }
+
+    /// Nothing is left of the storage that the account had before the block.
+    const fn is_wiped(&self) -> bool {
+        self.after.wiped > 0 && self.before.exists
+    }
+
+    /// The slots that the block changed, each with its value before and after it; the chain of
+    /// those that were written begins at `head`.
+    fn slots<'s>(
+        &self,
+        head: u32,
+        slots: &'s [WrittenSlot],
+    ) -> impl Iterator<Item = (U256, U256, U256)> + use<'s> {
+        let (destroyed, wiped) = (self.after.wiped, self.is_wiped());
+        let head = if self.after.exists { head } else { END };
+        written(head, slots).filter_map(move |slot| {
+            // What was written before the account was destroyed is gone.
+            let value = if slot.at < destroyed { U256::ZERO } else { slot.value };
+            let changed = if wiped { !value.is_zero() } else { slot.before != value };
+            changed.then_some((slot.slot, slot.before, value))
+        })
+    }
+}
+
+/// The slots of an account that were written.
+fn written(head: u32, slots: &[WrittenSlot]) -> impl Iterator<Item = &WrittenSlot> {
+    std::iter::successors(slots.get(head as usize), |slot| slots.get(slot.next as usize))
+}
+
 /// What became of an account; the chain of its slots begins at `head`.
 fn account_change(cell: &AccountCell, head: u32, slots: &[WrittenSlot]) -> AccountChange {
-    let before = cell.known_base().and_then(|base| base.info());
-    let (after, destroyed) = match cell.chain.committed() {
-        Some((_, value)) => (value.info(), value.wiped),
-        None => (before.clone(), 0),
-    };
-    let wiped = destroyed > 0 && before.is_some();
-    let change = |slot: &WrittenSlot| {
-        // What was written before the account was destroyed is gone.
-        let value = if slot.at < destroyed { U256::ZERO } else { slot.value };
-        let changed = if wiped { !value.is_zero() } else { slot.before != value };
-        changed.then_some((slot.slot, value))
-    };
+    let became = Became::new(cell);
     let mut storage = Vec::new();
-    if after.is_some() {
-        let of_account = || {
-            std::iter::successors(slots.get(head as usize), |slot| slots.get(slot.next as usize))
-        };
-        storage.reserve_exact(of_account().count());
-        storage.extend(of_account().filter_map(change));
+    if became.after.exists {
+        storage.reserve_exact(written(head, slots).count());
+        storage.extend(became.slots(head, slots).map(|(slot, _, value)| (slot, value)));
         storage.sort_unstable_by_key(|(slot, _)| *slot);
     }
-    AccountChange { address: cell.address(), before, after, wiped, storage }
+    let (before, after) = (became.before.info(), became.after.info());
+    AccountChange { address: cell.address(), before, after, wiped: became.is_wiped(), storage }
+}
+
+/// The same in a bundle.
+fn bundle_part(
+    tables: &Tables,
+    cell: &AccountCell,
+    head: u32,
+    slots: &[WrittenSlot],
+) -> Option<bundle::Part> {
+    let became = Became::new(cell);
+    let net = bundle::Net {
+        before: became.before.info(),
+        after: became.after.info(),
+        destroyed: became.after.wiped > 0,
+        again: became.after.again,
+    };
+    bundle::account(cell.address(), net, became.slots(head, slots), |hash| tables.code(hash))
 }

@@ -143,7 +143,9 @@ impl<'b> LayerReader<'b> {
             Some(tables.slot_id(known.id, &slot))
         };
         let cell = id.map(|id| tables.slot(id));
-        let base = cell.and_then(SlotCell::known_base);
+        // As the output has it: a zero in such a slot is no change.
+        let void = id.is_some_and(|id| tables.void.contains(id));
+        let base = cell.and_then(SlotCell::known_base).filter(|_| !void);
         let version = cell.and_then(|cell| newest_slot(cell, closed));
         match (version, base) {
             (Some((stamp, _)), _) if stamp.position() < known.now.wiped => Ok(U256::ZERO),

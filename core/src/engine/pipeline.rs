@@ -62,7 +62,7 @@ use super::{
 use crate::{
     block::Receipt,
     error::{ExecuteError, HostError},
-    outcome::Outcome,
+    outcome::{Outcome, OutputKind, StateOutput},
     sync::{
         Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -235,7 +235,11 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         let statistics = run.ahead.counters.statistics(run.ahead.schedule.backed_off());
         let canonical = sink.canonical.take();
         let output = self.setting.output;
-        let outcome = tally::outcome(output, canonical, result, statistics, || changes);
+        let changed = || match output {
+            OutputKind::Flat => StateOutput::Flat(changes),
+            OutputKind::Bundle => StateOutput::Bundle(output::bundle(tables, &mut output::alone)),
+        };
+        let outcome = tally::outcome(output, canonical, result, statistics, changed);
         self.outcomes.lock().push_back((*index, outcome));
         self.waiting.fetch_add(1, Ordering::Release);
         true

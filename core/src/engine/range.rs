@@ -15,7 +15,7 @@
 //! pipeline runs inline.
 
 use super::{
-    Engine, Inner,
+    Engine, Inner, Optimisations,
     block::{Lists, begin, finish},
     flight::{Blocks, Hand, Setting},
     limits::Limits,
@@ -32,7 +32,7 @@ use crate::{
     outcome::{Outcome, OutputKind},
     source::StateSource,
     sync::atomic::AtomicBool,
-    tally::{self, Tally},
+    tally::Tally,
 };
 use alloy_evm::{EvmEnv, block::BlockExecutionResult};
 use alloy_primitives::B256;
@@ -149,7 +149,8 @@ impl Engine {
             optimisations: self.options.optimisations,
             predictor,
         };
-        let list = Real { chain, blocks, envs: &envs, output };
+        let optimisations = self.options.optimisations;
+        let list = Real { chain, blocks, envs: &envs, output, optimisations };
         let pipeline = Pipeline::new(&list, setting, shelf);
         let mut given = 0;
         let ended = pool.run_beside(&|worker| pipeline.work(worker), || {
@@ -212,6 +213,7 @@ struct Real<'r> {
     blocks: &'r [&'r Block],
     envs: &'r [EvmEnv],
     output: OutputKind,
+    optimisations: Optimisations,
 }
 
 impl<'r> Blocks<'r> for Real<'r> {
@@ -240,8 +242,7 @@ impl<'r> Blocks<'r> for Real<'r> {
     fn sink(&self, index: usize) -> Sink<'r> {
         let block = self.blocks[index];
         let listing = self.chain.rules(&block.header).has_access_list(&block.header);
-        let canonical = tally::canonical(self.output, listing);
-        Sink { canonical, hook: None }
+        Sink::new(self.output, self.optimisations, listing, None)
     }
 
     fn begin(

@@ -30,12 +30,22 @@ pub(crate) struct AccountWrite {
 pub(crate) struct WriteSet {
     pub(crate) accounts: Vec<AccountWrite>,
     pub(crate) slots: Vec<(u32, U256)>,
+    /// Those of `slots` that the execution took for zero without a look, although the parent state
+    /// may have something there.
+    void: Vec<u32>,
 }
 
 impl WriteSet {
     pub(crate) fn clear(&mut self) {
         self.accounts.clear();
         self.slots.clear();
+        self.void.clear();
+    }
+
+    /// Notes which slots the block takes for zero: before the writes are committed.
+    pub(crate) fn note_void(&self, tables: &Tables) {
+        let first = |id: &&u32| tables.slot(**id).chain.committed_stamp() == Stamp::BASE;
+        self.void.iter().filter(first).for_each(|id| tables.void.insert(*id));
     }
 
     /// Makes every write a pending version.
@@ -56,6 +66,7 @@ impl WriteSet {
 
     /// Makes every write the committed version. For the token holder.
     pub(crate) fn commit(&self, tables: &Tables, stamp: Stamp) {
+        self.note_void(tables);
         for write in &self.accounts {
             tables.account(write.id).chain.commit(stamp, write.value);
         }
@@ -165,15 +176,26 @@ pub(crate) fn write_account(
     let mut write = |value| writes.accounts.push(AccountWrite { id, read: place as u32, value });
     let gone = account.is_selfdestructed() || (account.is_empty() && !account.is_created());
     if gone {
+        let again = before.wiped > 0;
         if before.exists {
             let wiped = view.position();
-            write(AccountValue { wiped, storage_known: true, ..AccountValue::MISSING });
+            write(AccountValue { wiped, storage_known: true, again, ..AccountValue::MISSING });
+        } else if again && !before.again && account.is_selfdestructed() {
+            // Created and destroyed by one transaction, after another had destroyed it.
+            write(AccountValue { again, ..before });
         }
         return Ok(Some(place));
     }
+    let known = account.is_created() || before.storage_known;
+    let base = || view.tables.account(id).known_base();
+    let void = known && base().is_none_or(|base| base.exists);
     for (slot, value) in &account.storage {
         if value.is_changed() {
-            writes.slots.push((view.slot_id(id, slot), value.present_value));
+            let slot = view.slot_id(id, slot);
+            writes.slots.push((slot, value.present_value));
+            if void {
+                writes.void.push(slot);
+            }
         }
     }
     let info = &account.info;

@@ -46,6 +46,7 @@ impl Rewards {
             let gone = AccountValue {
                 wiped: stamp.position(),
                 storage_known: true,
+                again: before.wiped > 0,
                 ..AccountValue::MISSING
             };
             if before.exists {

@@ -3,7 +3,12 @@
 //! Invariant: every step of the block arrives exactly once, in block order, when it can no longer
 //! change.
 
-use crate::{block::Receipt, tally::CanonicalState};
+use super::Optimisations;
+use crate::{
+    block::Receipt,
+    outcome::OutputKind,
+    tally::{self, CanonicalState},
+};
 use revm::{DatabaseCommit, state::EvmState};
 
 /// Which part of a block was committed.
@@ -41,7 +46,18 @@ pub(crate) struct Sink<'b> {
     pub(crate) hook: Option<Box<CommitHook<'b>>>,
 }
 
-impl Sink<'_> {
+impl<'b> Sink<'b> {
+    /// What a block's outputs ask for; `listing` asks for an access list.
+    pub(crate) fn new(
+        output: OutputKind,
+        optimisations: Optimisations,
+        listing: bool,
+        hook: Option<Box<CommitHook<'b>>>,
+    ) -> Self {
+        let bundle = output == OutputKind::Bundle && !optimisations.direct_bundle;
+        Self { canonical: tally::canonical(bundle, listing), hook }
+    }
+
     /// Whether anything here wants the journal's accounts.
     pub(crate) const fn wants_state(&self) -> bool {
         self.canonical.is_some() || self.hook.is_some()

@@ -114,6 +114,7 @@ fn fits_softly(read: &AccountRead, now: &AccountValue) -> bool {
         && now.code_hash == then.code_hash
         && now.is_empty() == then.is_empty()
         && now.wiped == then.wiped
+        && now.again == then.again
         && (now.storage_known == then.storage_known || !read.slots)
         && nonce
         && balance

@@ -244,8 +244,8 @@ fn first_stale<DB: Database>(
         let address = tables.account(read.id).address();
         let info = db.basic(address)?;
         // These two say how the tables look slots up; here every slot is compared by its value.
-        let AccountValue { wiped, storage_known, .. } = read.value;
-        let now = AccountValue { wiped, storage_known, ..AccountValue::new(info.as_ref()) };
+        let AccountValue { wiped, storage_known, again, .. } = read.value;
+        let now = AccountValue { wiped, storage_known, again, ..AccountValue::new(info.as_ref()) };
         match fit_value(read, now) {
             Fit::Exact => {}
             Fit::Soft(now) => {

@@ -16,12 +16,15 @@ use super::{
 };
 use crate::{
     block::Block,
-    sync::{Mutex, RwLock},
+    sync::{
+        Mutex, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, Hasher},
     ops::Range,
     sync::Arc,
@@ -56,10 +59,39 @@ pub(crate) struct Tables {
     codes: RwLock<HashMap<B256, Bytecode, Seeded>>,
     code_fill: Box<[Mutex<()>]>,
     block_hashes: Mutex<HashMap<u64, B256, Seeded>>,
+    /// Slots whose base value is none of the block's business.
+    pub(crate) void: VoidSlots,
     /// What the workers leave for the next execution, in this block or a later one.
     pub(crate) spares: Spares,
     /// The buffers of the output, one output at a time.
     pub(crate) drafts: Mutex<Drafts>,
+}
+
+/// Slots whose first committed write found their account's storage known to be empty
+/// ([`AccountValue::storage_known`]), whatever the parent state has there: for the output they were
+/// zero before the block. A live chain has hardly ever one: the account had storage and neither
+/// nonce nor code.
+#[derive(Debug, Default)]
+pub(crate) struct VoidSlots {
+    any: AtomicBool,
+    ids: Mutex<HashSet<u32, Seeded>>,
+}
+
+impl VoidSlots {
+    /// For whoever commits.
+    pub(crate) fn insert(&self, slot: u32) {
+        self.ids.lock().insert(slot);
+        self.any.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn contains(&self, slot: u32) -> bool {
+        self.any.load(Ordering::Acquire) && self.ids.lock().contains(&slot)
+    }
+
+    fn clear(&mut self) {
+        self.ids.get_mut().clear();
+        self.any.store(false, Ordering::Relaxed);
+    }
 }
 
 /// The cells that one worker has reserved for locations that it will be the first to meet.
@@ -110,6 +142,7 @@ impl Tables {
             codes: RwLock::default(),
             code_fill: (0..SHARDS).map(|_| Mutex::default()).collect(),
             block_hashes: Mutex::default(),
+            void: VoidSlots::default(),
             spares: Spares::new(),
             drafts: Mutex::new(Drafts::new()),
         }
@@ -267,6 +300,7 @@ impl Tables {
         *self.common.get_mut() = Reserve::default();
         self.codes.get_mut().clear();
         self.block_hashes.get_mut().clear();
+        self.void.clear();
         self.spares.tidy();
         self.drafts.get_mut().tidy();
     }

@@ -1,16 +1,16 @@
 //! Bare: the fastest honest sequential execution, one reused EVM over a plain committed layer.
 //!
 //! It is the baseline that tells what parallelism alone gives, and what small blocks and a single
-//! thread run. For a bundle or an access list every transaction also goes through revm's `State`,
-//! exactly as in the engine.
+//! thread run. For an access list every transaction also goes through revm's `State`, exactly as in
+//! the engine.
 
-use super::ledger::PlainLedger;
+use super::PlainLedger;
 use crate::{
     block::Block,
     chain::Chain,
     engine::evm::Runner,
     error::{ExecuteError, HostError},
-    outcome::{Outcome, OutputKind, Statistics},
+    outcome::{Outcome, OutputKind, StateOutput, Statistics},
     source::StateSource,
     tally::{self, Tally},
 };
@@ -76,7 +76,7 @@ fn execute_bare_with(
     let env = rules.evm_env(&block.header);
     let failure = RefCell::new(None);
     let listing = listing || rules.has_access_list(&block.header);
-    let canonical = tally::canonical(output, listing);
+    let canonical = tally::canonical(false, listing);
     let mut ledger = PlainLedger::new(source.reader()?, canonical, &failure);
     tally::start(&rules, block, &env, &mut ledger, &failure)?;
     let mut tally = Tally::new(block, &env);
@@ -89,7 +89,11 @@ fn execute_bare_with(
     let statistics =
         Statistics { executions: count, direct: count, workers: 1, ..Statistics::default() };
     let canonical = ledger.canonical.take();
-    Ok(tally::outcome(output, canonical, result, statistics, || ledger.into_changes()))
+    let changed = || match output {
+        OutputKind::Flat => StateOutput::Flat(ledger.into_changes()),
+        OutputKind::Bundle => StateOutput::Bundle(Box::new(ledger.into_bundle())),
+    };
+    Ok(tally::outcome(output, canonical, result, statistics, changed))
 }
 
 fn transactions<'a>(

@@ -5,6 +5,7 @@
 //! engine's tables); each location is read from the source once.
 
 use crate::{
+    bundle,
     error::SourceError,
     outcome::{AccountChange, StateChanges},
     source::StateReader,
@@ -14,6 +15,7 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, map::AddressMap};
 use revm::{
     Database, DatabaseCommit,
     bytecode::Bytecode,
+    database::BundleState,
     state::{Account, AccountId, AccountInfo, EvmState},
 };
 use std::{cell::RefCell, collections::HashMap};
@@ -34,6 +36,8 @@ struct Entry {
     storage: HashMap<U256, Slot, Seeded>,
     written: bool,
     wiped: bool,
+    /// Destroyed after it was destroyed.
+    again: bool,
     storage_known: bool,
 }
 
@@ -87,6 +91,7 @@ impl<'a> PlainLedger<'a> {
             storage: HashMap::default(),
             written: false,
             wiped: false,
+            again: false,
             storage_known: false,
         });
         Ok(id)
@@ -174,6 +179,9 @@ impl<'a> PlainLedger<'a> {
         if account.is_selfdestructed() || (account.is_empty() && !account.is_created()) {
             if entry.now.is_some() {
                 entry.destroy();
+            } else {
+                // Created and destroyed by one transaction, after another had destroyed it.
+                entry.again |= entry.wiped && account.is_selfdestructed();
             }
             return Ok(());
         }
@@ -203,6 +211,15 @@ impl<'a> PlainLedger<'a> {
         entry.change(info);
         entry.storage_known |= created;
         Ok(())
+    }
+
+    /// The bundle of the block.
+    pub(crate) fn into_bundle(self) -> BundleState {
+        let codes = self.codes;
+        let code = |hash: &B256| codes.get(hash).cloned();
+        let written = self.entries.into_iter().filter(|entry| entry.written);
+        let parts: Vec<_> = written.filter_map(|entry| entry.part(code)).collect();
+        bundle::bundle(parts.len(), parts.into_iter())
     }
 
     /// The net changes of the block.
@@ -235,10 +252,25 @@ impl<'a> PlainLedger<'a> {
 
 impl Entry {
     fn destroy(&mut self) {
+        self.again |= self.wiped;
         self.now = None;
         self.wiped = true;
         self.written = true;
         self.storage.values_mut().for_each(|slot| slot.now = U256::ZERO);
+    }
+
+    /// The account's part of the bundle.
+    fn part(self, code: impl FnOnce(&B256) -> Option<Bytecode>) -> Option<bundle::Part> {
+        let Self { address, base, now, storage, wiped, again, .. } = self;
+        let after = now.map(|info| AccountInfo { code: None, account_id: None, ..info });
+        let there = after.is_some();
+        let net = bundle::Net { before: base, after, destroyed: wiped, again };
+        let changed = |(_, slot): &(U256, Slot)| {
+            there && if wiped { !slot.now.is_zero() } else { slot.now != slot.base }
+        };
+        let slots =
+            storage.into_iter().filter(changed).map(|(key, slot)| (key, slot.base, slot.now));
+        bundle::account(address, net, slots, code)
     }
 
     fn change(&mut self, info: AccountInfo) {

@@ -260,6 +260,22 @@ fn t54_storage_of_a_changed_account_without_code_or_nonce_counts_as_known() {
 }
 
 #[test]
+fn t54_what_such_a_slot_was_before_does_not_depend_on_who_read_it_in_vain() {
+    // The write takes the slot for zero. A speculative run may have read its value all the same,
+    // and for the output that value is none of the block's business.
+    for value in [0, 1, 7] {
+        let mut scene = Scene::new(Fork::Prague);
+        scene.contract(A, asm(|code| code.count(0).push(value).store(0)), 0);
+        scene.fund(sender(8), 5).slot(sender(8), 0, 7);
+        scene.send(0, Tx::to(sender(8)).value(1));
+        scene.send(1, Tx::to(sender(8)).authorize(8, A, 0));
+        scene.send(2, Tx::to(sender(8)));
+        let expected = [7, 1, 7][usize::from(value.min(2))];
+        assert_eq!(scene.run().slot(sender(8), 0), U256::from(expected), "{value}");
+    }
+}
+
+#[test]
 fn t55_creation_over_a_balance_is_no_destruction_in_the_bundle() {
     let init = init_code(&[op::STOP]);
     let mut scene = Scene::new(Fork::Shanghai);

@@ -110,6 +110,7 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         prefetch: false,
         run_ahead: false,
         revalidate: rng.gen_range(0..3) > 0,
+        direct_bundle: false,
         pipelining: true,
     }
 }

@@ -59,6 +59,8 @@ pub enum Without {
     RunAhead,
     /// Idle workers execute once more, ahead of its turn, what has become stale.
     Revalidate,
+    /// A bundle is made from the block's net changes instead of by revm's `State`.
+    DirectBundle,
     /// In a range, workers go ahead with the next block.
     Pipelining,
 }
@@ -163,6 +165,7 @@ impl ReplayArgs {
                 Without::Learning => optimisations.learning = false,
                 Without::Prefetch => optimisations.prefetch = false,
                 Without::Revalidate => optimisations.revalidate = false,
+                Without::DirectBundle => optimisations.direct_bundle = false,
                 Without::RunAhead => optimisations.run_ahead = false,
                 Without::Pipelining => optimisations.pipelining = false,
             }
