@@ -29,7 +29,7 @@ use crate::{
     block::{Block, Receipt},
     chain::Chain,
     error::ExecuteError,
-    outcome::{Outcome, OutputKind},
+    outcome::{Outcome, OutputKind, StateOutput},
     source::StateSource,
     sync::atomic::AtomicBool,
     tally::Tally,
@@ -118,7 +118,10 @@ impl Engine {
             let outcome = self
                 .execute_inner(chain, block, &overlay, limits, None, Lists::default())
                 .map_err(|error| RangeError::Block { index, error })?;
-            overlay.add(&outcome.state.to_flat());
+            match &outcome.state {
+                StateOutput::Flat(changes) => overlay.add(changes),
+                bundle @ StateOutput::Bundle(_) => overlay.add(&bundle.to_flat()),
+            }
             if each(index, outcome).is_break() {
                 return Ok(index + 1);
             }

@@ -1,8 +1,10 @@
 //! `braid replay --range`: consecutive blocks as one range, against block after block.
 //!
 //! Role: measure what a chain's blocks gain from being executed as one range. The sequential sides
-//! execute each block on its own record; the range starts from the state before its first block and
-//! makes every other parent state itself. Each round runs all blocks on every side.
+//! execute each block on its own record, so that they are given every parent state; the range starts
+//! from the state before its first block and makes the others itself. In each round every side
+//! executes all blocks in a row, as in a catch-up: no side finds in the caches what the side before
+//! it has read. Outcomes are dropped as they come.
 //!
 //! A range has one time: its blocks overlap, and their outcomes come in bursts. That time, the
 //! median over the rounds, is split over the blocks in proportion to their bare times, so that each
@@ -95,14 +97,15 @@ pub fn measure_range(
         sides.push(Times::new(engine, record)?);
     }
     // The first one warms up.
-    let (mut outcomes, _) = range(engine, first, &blocks, &source)?;
+    let mut outcomes = Vec::with_capacity(blocks.len());
+    range(engine, first, &blocks, &source, |outcome| outcomes.push(outcome))?;
     let mut times = Vec::with_capacity(rounds);
     for _ in 0..rounds {
-        let (last, time) = range(engine, first, &blocks, &source)?;
-        outcomes = last;
-        times.push(time);
-        for (record, sides) in records.iter().zip(&mut sides) {
-            sides.measure(engine, record, latency);
+        times.push(range(engine, first, &blocks, &source, drop)?);
+        for side in [Side::Stock, Side::Bare, Side::Again] {
+            for (record, sides) in records.iter().zip(&mut sides) {
+                sides.measure(side, engine, record, latency);
+            }
         }
     }
     let total = median(times);
@@ -120,22 +123,22 @@ pub fn measure_range(
         .collect())
 }
 
-/// One run of the range: what became of each block, and the time in nanoseconds.
+/// One run of the range, in nanoseconds; what becomes of each block goes to `each`.
 fn range(
     engine: &Engine,
     first: &RecordedBlock,
     blocks: &[&Block],
     source: &Slow<'_>,
-) -> Result<(Vec<Outcome>, u64), Problem> {
-    let mut outcomes = Vec::with_capacity(blocks.len());
+    mut each: impl FnMut(Outcome),
+) -> Result<u64, Problem> {
     let start = Instant::now();
     let limits = Limits::default();
     let ended = engine.execute_range(&first.chain, blocks, source, &limits, |_, outcome| {
-        outcomes.push(outcome);
+        each(outcome);
         ControlFlow::Continue(())
     });
     match ended {
-        Ok(_) => Ok((outcomes, nanos(start.elapsed()))),
+        Ok(_) => Ok(nanos(start.elapsed())),
         Err(RangeError::Block { index, error }) => {
             let text = format!("block {}: {error}", blocks[index].header.number);
             Err(match error {
@@ -145,6 +148,14 @@ fn range(
         }
         Err(error) => Err(Problem::Unreadable(error.to_string())),
     }
+}
+
+/// What is measured beside the range; bare twice, which tells the noise.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Stock,
+    Bare,
+    Again,
 }
 
 /// The times of one block's sequential sides.
@@ -169,12 +180,14 @@ impl Times {
         Ok(Self { oracle, difference, stock: Vec::new(), bare: Vec::new(), again: Vec::new() })
     }
 
-    fn measure(&mut self, engine: &Engine, record: &RecordedBlock, latency: Duration) {
+    fn measure(&mut self, side: Side, engine: &Engine, record: &RecordedBlock, latency: Duration) {
         let source = &Slow::new(record.state.source(), latency);
         let sides = Sides::new(engine, record, source, Task::Execute);
-        self.stock.push(timed(|| sides.stock()).1);
-        self.bare.push(timed(|| sides.bare()).1);
-        self.again.push(timed(|| sides.bare()).1);
+        match side {
+            Side::Stock => self.stock.push(timed(|| sides.stock()).1),
+            Side::Bare => self.bare.push(timed(|| sides.bare()).1),
+            Side::Again => self.again.push(timed(|| sides.bare()).1),
+        }
     }
 
     fn report(self, record: &RecordedBlock, outcome: Outcome, parallel_ns: u64) -> BlockReport {
