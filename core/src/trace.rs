@@ -165,6 +165,9 @@ pub struct Trace {
     pub beneficiary: Address,
     /// The whole execution, up to receipts and changed state, nanoseconds.
     pub nanos: u64,
+    /// What of it the changed state took to be put together, nanoseconds, and in how many parts
+    /// that the threads shared; 0 and 0 where revm's `State` did it.
+    pub output: (u64, usize),
     /// Untraced and unlimited, the engine would have run this block on the calling thread: it is
     /// too small, or likely to be one chain.
     pub inline: bool,

@@ -77,7 +77,7 @@ impl Job<'_> {
         let vm = Revm::new(&env, self.block, sink.wants_state());
         let committer = Committer::new(tables.clone(), Tally::new(self.block, &env), sink);
         let input = self.input(tables.clone(), &stop, listed.as_ref());
-        let transactions = Run::new(vm, input, committer, watch);
+        let transactions = Run::new(vm, input, committer, &watch);
         let (committer, statistics) = transactions.drive(pool)?;
         let (mut sink, tally) = committer.into_parts();
         sink.next();
@@ -89,9 +89,14 @@ impl Job<'_> {
         let mut share = |count, piece: &(dyn Fn(usize) + Sync)| {
             if few { pool.share(count, piece) } else { output::alone(count, piece) }
         };
-        let changed = || match self.options.output {
-            OutputKind::Flat => StateOutput::Flat(output::flat(tables, &mut share)),
-            OutputKind::Bundle => StateOutput::Bundle(output::bundle(tables, &mut share)),
+        let changed = || {
+            let start = watch.now();
+            let changed = match self.options.output {
+                OutputKind::Flat => StateOutput::Flat(output::flat(tables, &mut share)),
+                OutputKind::Bundle => StateOutput::Bundle(output::bundle(tables, &mut share)),
+            };
+            watch.put_together(start, output::parts(tables));
+            changed
         };
         Ok(tally::outcome(self.options.output, canonical, result, statistics, changed))
     }

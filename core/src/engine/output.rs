@@ -43,6 +43,11 @@ const PARTS: usize = 4;
 const KEPT_PIECES: usize = 64;
 const KEPT: usize = 4096;
 
+/// In how many parts the output of such tables is put together.
+pub(crate) fn parts(tables: &Tables) -> usize {
+    if tables.account_count() + tables.slot_count() < FEW { 1 } else { PARTS }
+}
+
 /// The net changes of the block.
 pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
     let mut drafts = tables.drafts.lock();
@@ -88,7 +93,7 @@ impl Drafts {
         let (accounts, slots) = (tables.account_count(), tables.slot_count());
         let of_accounts = accounts.div_ceil(PIECE);
         let pieces = of_accounts + slots.div_ceil(PIECE);
-        let count = if accounts + slots < FEW { 1 } else { PARTS };
+        let count = self::parts(tables);
         self.make_room(pieces);
         let Self { pieces: drawn, parts } = self;
         let gather = |piece: usize| {

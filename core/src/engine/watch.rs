@@ -39,6 +39,9 @@ pub(crate) trait Watch: Sync {
 
     /// It has been.
     fn committed(&self, worker: usize, index: usize);
+
+    /// The changed state was put together since `start`, in so many parts.
+    fn put_together(&self, start: u64, parts: usize);
 }
 
 /// A read that differs from what its location has now, and the stamp that it has.
@@ -73,6 +76,8 @@ impl Watch for Unwatched {
     fn committing(&self, _: usize, _: &Record) {}
 
     fn committed(&self, _: usize, _: usize) {}
+
+    fn put_together(&self, _: u64, _: usize) {}
 }
 
 impl<W: Watch> Watch for &W {
@@ -97,6 +102,10 @@ impl<W: Watch> Watch for &W {
     fn committed(&self, worker: usize, index: usize) {
         W::committed(self, worker, index);
     }
+
+    fn put_together(&self, start: u64, parts: usize) {
+        W::put_together(self, start, parts);
+    }
 }
 
 /// What was noted of one transaction.
@@ -118,6 +127,7 @@ pub(crate) struct Recorder<'b> {
     start: Instant,
     /// The sender's nonce is predicted.
     predicts: bool,
+    output: Mutex<(u64, usize)>,
     noted: Box<[Mutex<Noted>]>,
 }
 
@@ -125,13 +135,14 @@ impl<'b> Recorder<'b> {
     /// The block begins now.
     pub(crate) fn new(block: &'b Block, predicts: bool) -> Self {
         let noted = block.transactions.iter().map(|_| Mutex::new(Noted::default())).collect();
-        Self { block, start: Instant::now(), predicts, noted }
+        Self { block, start: Instant::now(), predicts, output: Mutex::default(), noted }
     }
 
     /// What was noted, in the words of the outside. Before the tables are emptied.
     pub(crate) fn finish(self, tables: &Tables, nanos: u64, inline: bool) -> Trace {
         let beneficiary = self.block.header.beneficiary;
-        let mut trace = Trace { beneficiary, nanos, inline, ..Trace::default() };
+        let output = self.output.into_inner();
+        let mut trace = Trace { beneficiary, nanos, output, inline, ..Trace::default() };
         let senders = self.block.transactions.iter().map(|tx| tx.signer());
         let base = tables.account(tables.account_id(&beneficiary)).known_base();
         let being = Location::new(beneficiary, Part::Existence);
@@ -207,6 +218,10 @@ impl Watch for Recorder<'_> {
         noted.at = at;
         noted.by = worker;
         noted.noting.committed = self.now();
+    }
+
+    fn put_together(&self, start: u64, parts: usize) {
+        *self.output.lock() = (self.now() - start, parts);
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Three sides, in interleaved rounds; of every time the least of all rounds counts, since whatever
 //! else the machine does only adds to it. Bare sequential execution gives each transaction's own
-//! time. The engine on one thread, everything recorded and validated, gives the time of a run and
-//! that of a commit; what remains of its total (system calls, the block's end, the output) is work
-//! that no second core shares. The engine on two threads gives what the prediction is checked
-//! against.
+//! time. The engine on one thread, everything recorded and validated, gives the time of a run, from
+//! when it is handed out, and that of a commit, publishing and validating included; what the watcher
+//! took for itself is left out. What remains of its total is the output, which the threads share in
+//! parts, and work that no second core shares (system calls, the block's end). The engine on two
+//! threads gives what the prediction is checked against.
 
 use crate::replay::{
     latency::Slow,
@@ -18,6 +19,7 @@ use braid_core::{
         simulate::{Cost, Simulated, Simulation, bound},
     },
     sequential::execute_bare_timed,
+    trace::{Committed, RunOutcome},
 };
 use braid_shadow::{
     analysis::{Graph, Rules},
@@ -45,8 +47,10 @@ pub struct Measured<'r> {
     bare: Vec<Cost>,
     /// Each transaction in the engine.
     costs: Vec<Cost>,
-    /// What the engine does before and after the transactions, nanoseconds.
+    /// What the engine does before and after the transactions but for the output, nanoseconds.
     rest_ns: u64,
+    /// The output, nanoseconds, and its parts.
+    output: (u64, usize),
     /// The engine runs the block on the calling thread.
     inline: bool,
     /// How long after the first worker's first run the second one began its own, at best; `None`
@@ -108,7 +112,7 @@ impl Bench {
         for _ in 0..self.rounds {
             samples.add(&self.round(record)?);
         }
-        let Samples { rests, parallel, laps, runs, commits, wakes } = samples;
+        let Samples { rests, outputs, parallel, laps, runs, commits, wakes } = samples;
         let [bare_rest_ns, rest_ns] = rests.map(least);
         let each = |all: Vec<Vec<u64>>| all.into_iter().map(least).collect::<Vec<u64>>();
         let (laps, runs, commits) = (each(laps), each(runs), each(commits));
@@ -130,6 +134,7 @@ impl Bench {
             bare: costs(&laps, &vec![0; laps.len()]),
             costs: costs(&runs, &commits),
             rest_ns,
+            output: outputs.into_iter().min().unwrap_or_default(),
             inline: first.two.inline,
             wake_ns: wakes.into_iter().min(),
         })
@@ -171,6 +176,8 @@ struct Round {
 struct Samples {
     /// What bare and recorded execution do beside the transactions.
     rests: [Vec<u64>; 2],
+    /// The output of recorded execution, and its parts.
+    outputs: Vec<(u64, usize)>,
     /// On two threads.
     parallel: Vec<u64>,
     /// For each transaction: alone, its run in the engine, its commit.
@@ -184,24 +191,33 @@ impl Samples {
     fn new(count: usize) -> Self {
         let none = || vec![Vec::new(); count];
         let (laps, runs, commits) = (none(), none(), none());
-        let (rests, parallel, wakes) = Default::default();
-        Self { rests, parallel, laps, runs, commits, wakes }
+        let (rests, outputs, parallel, wakes) = Default::default();
+        Self { rests, outputs, parallel, laps, runs, commits, wakes }
     }
 
     fn add(&mut self, round: &Round) {
         let laps: u64 = round.laps.iter().sum();
         self.rests[0].push(round.bare_ns.saturating_sub(laps));
         self.parallel.push(round.parallel_ns);
-        let mut recorded = 0;
         self.laps.iter_mut().zip(&round.laps).for_each(|(all, lap)| all.push(*lap));
-        for run in &round.recorded.runs {
-            let at = round.recorded.transactions[run.transaction].at;
-            self.runs[run.transaction].push(run.end.saturating_sub(run.start));
-            self.commits[run.transaction].push(at.saturating_sub(run.end));
-            recorded += at.saturating_sub(run.start);
-        }
-        self.rests[1].push(round.recorded.nanos.saturating_sub(recorded));
+        self.add_recorded(&round.recorded);
         self.wakes.extend(wake(&round.two));
+    }
+
+    fn add_recorded(&mut self, trace: &Trace) {
+        let first = trace.runs.first().map_or(0, |run| run.start);
+        let mut before = first;
+        for run in trace.runs.iter().filter(|run| run.outcome == RunOutcome::Committed) {
+            let Committed { at, noting, .. } = trace.transactions[run.transaction];
+            let span = u64::saturating_sub;
+            self.runs[run.transaction].push(span(run.end, before));
+            self.commits[run.transaction]
+                .push(span(noting.valid, noting.ran) + span(at, noting.commit));
+            before = noting.committed;
+        }
+        let beside = trace.nanos.saturating_sub(before - first);
+        self.rests[1].push(beside.saturating_sub(trace.output.0));
+        self.outputs.push(trace.output);
     }
 }
 
@@ -222,7 +238,9 @@ impl Measured<'_> {
             let (optimisations, costs) = (Optimisations::ALL, &self.costs);
             let simulation = Simulation { block, optimisations, costs, wake_ns };
             let Simulated { nanos, executions, .. } = simulation.run(cores);
-            Point { ns: self.rest_ns + nanos, bound_ns, executions }
+            let (output_ns, parts) = self.output;
+            let output_ns = output_ns.div_ceil(cores.clamp(1, parts.max(1)) as u64);
+            Point { ns: self.rest_ns + nanos + output_ns, bound_ns, executions }
         };
         Row {
             number: self.record.number(),
