@@ -123,8 +123,9 @@ pub struct Optimisations {
     /// Where reads are slow, an execution that has to wait for many goes on without, to learn what
     /// it will read, and that is read by all threads at once.
     pub run_ahead: bool,
-    /// Workers that find nothing to execute compare what waits for its turn with what has been
-    /// written since, and execute it once more where it is stale.
+    /// Workers that find nothing to execute take what waits for a call that it may conflict with,
+    /// compare what waits for its turn with what has been written since, and execute it once more
+    /// where it is stale.
     pub revalidate: bool,
     /// What calls of a contract took, and whether they conflicted, is remembered from block to
     /// block.

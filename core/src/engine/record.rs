@@ -186,7 +186,7 @@ pub(crate) fn write_account(
         }
         return Ok(Some(place));
     }
-    let known = account.is_created() || before.storage_known;
+    let known = !account.storage.is_empty() && (account.is_created() || before.storage_known);
     let base = || view.tables.account(id).known_base();
     let void = known && base().is_none_or(|base| base.exists);
     for (slot, value) in &account.storage {

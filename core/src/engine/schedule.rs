@@ -4,8 +4,8 @@
 //! that promise to run long start first; a transaction waits for the same sender's previous one,
 //! whose nonce and balance it needs (where they are not predicted); and it waits for the previous
 //! call of a target whose speculation has failed before, in this block or in earlier ones
-//! ([`super::chains`]). The head goes before all of them. Short payments are handed out several
-//! at once. None of it can change a result: a wrong order costs a re-execution.
+//! ([`super::chains`]), as long as a worker finds anything else. The head goes before all of them.
+//! Short payments are handed out several at once. None of it can change a result: a wrong order costs a re-execution.
 //!
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.
@@ -150,6 +150,10 @@ pub(crate) struct Schedule<'b> {
     by_sender: Box<[u32]>,
     /// Calls of targets that conflict.
     chains: Chains<'b>,
+    /// Whoever finds nothing else for long takes what waits: a run that may be stale is better than
+    /// none where idle workers repeat it. Not where the nonce of the sender's previous transaction
+    /// is waited for: without it there is no result at all.
+    eager: bool,
     /// Calls without data have run code in this block: they are no cheap payments.
     payments_call: AtomicBool,
     head: Line<AtomicUsize>,
@@ -180,6 +184,7 @@ impl<'b> Schedule<'b> {
         };
         let long = if optimisations.long_first { long(block, forecast) } else { VecDeque::new() };
         Self {
+            eager: optimisations.revalidate && by_sender.is_empty(),
             by_sender,
             chains,
             payments_call: AtomicBool::new(!optimisations.payment_runs),
@@ -381,6 +386,9 @@ impl<'b> Schedule<'b> {
         {
             return self.hand_out(queue.deferred.remove(at) as usize);
         }
+        if self.eager && idle > PATIENCE && !serial && !queue.deferred.is_empty() {
+            return self.hand_out(queue.deferred.remove(0) as usize);
+        }
         if queue.next >= self.len() && queue.deferred.is_empty() {
             self.handed_out.store(true, Ordering::Relaxed);
             return Claim::Finished;
@@ -455,4 +463,43 @@ pub(super) fn previous(keys: impl Iterator<Item = Option<Address>>) -> Box<[u32]
         key.and_then(|key| last.insert(key, index as u32)).unwrap_or(NONE)
     };
     keys.enumerate().map(find).collect()
+}
+
+#[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
+mod tests {
+    use super::*;
+    use alloy_consensus::{SignableTransaction, TxLegacy};
+    use alloy_primitives::Signature;
+
+    /// Calls of one contract by separate senders.
+    fn calls(count: u8) -> Block {
+        let call = |of| {
+            let (to, input) = (Address::repeat_byte(99).into(), vec![1; 4].into());
+            let tx = TxLegacy { to, input, gas_limit: 90_000, ..TxLegacy::default() };
+            let signed = tx.into_signed(Signature::test_signature());
+            Recovered::new_unchecked(signed.into(), Address::repeat_byte(of))
+        };
+        Block { transactions: (0..count).map(call).collect(), ..Block::default() }
+    }
+
+    #[test]
+    fn what_waits_for_a_conflicting_call_is_taken_by_whoever_finds_nothing_else_for_long() {
+        let block = calls(3);
+        for revalidate in [true, false] {
+            let optimisations =
+                Optimisations { revalidate, long_first: false, ..Optimisations::ALL };
+            let schedule = Schedule::new(&block, optimisations, None);
+            schedule.set_failed(0);
+            assert_eq!(schedule.claim(None, 0), Claim::one(0));
+            for idle in 0..=PATIENCE {
+                assert_eq!(schedule.claim(None, idle), Claim::Wait, "{idle}");
+            }
+            let late = if revalidate { Claim::one(1) } else { Claim::Wait };
+            assert_eq!(schedule.claim(None, PATIENCE + 1), late);
+            // What it waited for goes on as ever.
+            schedule.set_ready(0, 1);
+            let next = if revalidate { Claim::Wait } else { Claim::one(1) };
+            assert_eq!(schedule.claim(Some(0), 0), next);
+        }
+    }
 }

@@ -18,7 +18,8 @@
 //! output.
 
 use super::{
-    Optimisations,
+    Engine, Optimisations,
+    forecast::Forecast,
     revalidate::{first, is_time},
     schedule::{BackOff, Claim, Fate, Schedule, WINDOW},
 };
@@ -57,6 +58,8 @@ pub struct Simulation<'a> {
     pub block: &'a Block,
     /// Which of the scheduler's optimisations are on.
     pub optimisations: Optimisations,
+    /// The engine whose predictions the scheduler has; without one nothing is known before.
+    pub engine: Option<&'a Engine>,
     /// One for each transaction; one that has none takes no time.
     pub costs: &'a [Cost],
     /// When the other workers join the calling thread, nanoseconds.
@@ -79,13 +82,17 @@ pub struct Simulated {
 }
 
 impl Simulation<'_> {
-    /// The time on this many workers; at least one.
+    /// The time on this many workers; at least one. Waits for a block that the engine is at.
     pub fn run(&self, workers: usize) -> Simulated {
+        let inner = self.engine.map(|engine| engine.inner.lock());
+        let forecast = inner
+            .as_ref()
+            .and_then(|inner| Forecast::wanted(self.optimisations, &inner.predictor, self.block));
         let count = self.block.transactions.len();
         let mut clock = Clock {
             costs: self.costs,
             revalidate: self.optimisations.revalidate,
-            schedule: Schedule::new(self.block, self.optimisations, None),
+            schedule: Schedule::new(self.block, self.optimisations, forecast.as_ref()),
             back_off: BackOff::default(),
             workers: (0..workers.max(1)).map(Worker::new).collect(),
             token: None,
@@ -418,7 +425,7 @@ mod tests {
 
     fn simulate(block: &Block, costs: &[Cost], workers: usize) -> Simulated {
         let optimisations = Optimisations::ALL;
-        Simulation { block, optimisations, costs, wake_ns: 0 }.run(workers)
+        Simulation { block, optimisations, engine: None, costs, wake_ns: 0 }.run(workers)
     }
 
     #[test]
@@ -481,7 +488,8 @@ mod tests {
         let costs = [cost(900_000, &[]), cost(100_000, &[]), cost(300_000, &[1]), cost(1, &[])];
         let without = Optimisations { revalidate: false, ..Optimisations::ALL };
         let [ahead, in_order] = [Optimisations::ALL, without].map(|optimisations| {
-            Simulation { block: &block, optimisations, costs: &costs, wake_ns: 0 }.run(3)
+            let (block, costs) = (&block, &costs);
+            Simulation { block, optimisations, engine: None, costs, wake_ns: 0 }.run(3)
         });
         assert_eq!((ahead.executions, ahead.reexecutions), (5, 1), "{ahead:?}");
         assert_eq!((in_order.executions, in_order.reexecutions), (5, 1), "{in_order:?}");

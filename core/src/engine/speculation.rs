@@ -17,7 +17,7 @@
 //! 3. Codes are known by their hash, which is compared with the account's.
 
 use super::{
-    Engine, Inner,
+    Engine, Inner, Optimisations,
     ahead::{Ahead, Input},
     block::begin,
     forecast::Forecast,
@@ -111,7 +111,8 @@ impl Engine {
         let env = rules.evm_env(&block.header);
         let stop = AtomicBool::new(false);
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let optimisations = self.options.optimisations;
+            // Nobody repeats ahead of its turn what the host will find stale.
+            let optimisations = Optimisations { revalidate: false, ..self.options.optimisations };
             let parent = Parent::Source(source);
             let input = Input {
                 tables,

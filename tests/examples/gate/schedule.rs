@@ -44,7 +44,8 @@ pub(crate) fn samples(
         let costs: Vec<Cost> = costs.collect();
         sum += costs.iter().map(|cost| cost.run_ns + cost.commit_ns).sum::<u64>();
         let (block, optimisations) = (&record.block, Optimisations::ALL);
-        let simulation = Simulation { block, optimisations, costs: &costs, wake_ns: WAKE_NS };
+        let simulation =
+            Simulation { block, optimisations, engine: None, costs: &costs, wake_ns: WAKE_NS };
         for (at, cores) in CORES.into_iter().enumerate() {
             let simulated = simulation.run(cores);
             times[at] += simulated.nanos;

@@ -109,8 +109,11 @@ impl Bench {
     pub fn measure<'r>(&self, record: &'r RecordedBlock) -> Result<Measured<'r>, String> {
         let first = self.round(record)?;
         let mut samples = Samples::new(record.block.transactions.len());
+        let mut inline = first.two.inline;
         for _ in 0..self.rounds {
-            samples.add(&self.round(record)?);
+            let round = self.round(record)?;
+            inline = round.two.inline;
+            samples.add(&round);
         }
         let Samples { rests, outputs, parallel, laps, runs, commits, wakes } = samples;
         let [bare_rest_ns, rest_ns] = rests.map(least);
@@ -135,7 +138,7 @@ impl Bench {
             costs: costs(&runs, &commits),
             rest_ns,
             output: outputs.into_iter().min().unwrap_or_default(),
-            inline: first.two.inline,
+            inline,
             wake_ns: wakes.into_iter().min(),
         })
     }
@@ -222,8 +225,8 @@ impl Samples {
 }
 
 impl Measured<'_> {
-    /// The block on each of these numbers of cores.
-    pub fn simulate(&self, cores: &[usize], wake_ns: u64) -> Row {
+    /// The block on each of these numbers of cores, with what the measured engine knows.
+    pub fn simulate(&self, bench: &Bench, cores: &[usize], wake_ns: u64) -> Row {
         let block = &self.record.block;
         let sum =
             |costs: &[Cost]| -> u64 { costs.iter().map(|cost| cost.run_ns + cost.commit_ns).sum() };
@@ -236,7 +239,8 @@ impl Measured<'_> {
                 return Point { ns: bare_ns, bound_ns, executions };
             }
             let (optimisations, costs) = (Optimisations::ALL, &self.costs);
-            let simulation = Simulation { block, optimisations, costs, wake_ns };
+            let engine = Some(&bench.parallel);
+            let simulation = Simulation { block, optimisations, engine, costs, wake_ns };
             let Simulated { nanos, executions, .. } = simulation.run(cores);
             let (output_ns, parts) = self.output;
             let output_ns = output_ns.div_ceil(cores.clamp(1, parts.max(1)) as u64);

@@ -92,7 +92,8 @@ pub fn run(args: &BenchArgs) -> Exit {
     cores.sort_unstable();
     cores.dedup();
     let wake_ns = measure::wake_ns(&measured);
-    let rows: Vec<_> = measured.iter().map(|block| block.simulate(&cores, wake_ns)).collect();
+    let rows: Vec<_> =
+        measured.iter().map(|block| block.simulate(&bench, &cores, wake_ns)).collect();
     let mut summary = Summary::new(&rows, &cores, args.rounds, wake_ns);
     summary.latency = latency;
     summary.machine_check = Machine::check(&records).throughput;
