@@ -2,25 +2,26 @@
 //!
 //! Role: [`account`] says what revm's `State`, fed with every step of a block, would have in its
 //! bundle and its reverts for one account. Actors: the engine's output and bare execution, which
-//! know of each account what it was before the block, what it is after it, and three facts about
+//! know of each account what it was before the block, what it is after it, and two facts about
 //! the way between.
 //!
-//! Invariant: equal to the bundle of `State` in every field that revm compares; an account's `code`,
-//! which it does not compare, is there only where the block gave the account that code.
+//! Invariant: equal to the bundle of `State` in every field that revm compares; an account's
+//! `code`, which it does not compare, is there only where the block gave the account that code.
 //!
-//! Proof, from `revm_database::states`. Within a block `State` keeps one transition for each account
-//! that a step touched (`TransitionState::add_transition`): information and status before the first
-//! of these steps and after the last one, and the slots whose value is not what it was before the
-//! block or, where the account was destroyed, after that (`TransitionAccount::update`). Its status
-//! (`AccountStatus`) moves as follows. Until the account is destroyed it is *loaded* in one of three
-//! ways, or, once touched, in memory if the block found it without nonce and code, else changed;
-//! the first change decides, because neither state turns into the other: who has a nonce or a code
-//! is not created. Once it is destroyed it is destroyed, destroyed again, or destroyed and changed;
-//! the last one wherever it exists. It is *again* from its second destruction on, or if a
-//! transaction created and destroyed it after the first one. So the status after the block follows
-//! from what [`Net`] says. An account that steps touched and none changed has an empty revert, and
-//! no part in the bundle. The rest is what `BundleState::apply_transitions_and_create_reverts` does
-//! with an account that the bundle does not have yet.
+//! Proof, from `revm_database::states`. Within a block `State` keeps one transition for each
+//! account that a step touched (`TransitionState::add_transition`): information and status before
+//! the first of these steps and after the last one, and the slots whose value is not what it was
+//! before the block or, where the account was destroyed, after that (`TransitionAccount::update`).
+//! Its status (`AccountStatus`) moves as follows. Until the account is destroyed it is *loaded* in
+//! one of three ways, or, once touched, in memory if the block found it without nonce and code,
+//! else changed; the first change decides, because neither state turns into the other: who has a
+//! nonce or a code is not created. Once it is destroyed it is destroyed, destroyed again, or
+//! destroyed and changed; the last one wherever it exists. It is *again* from its second
+//! destruction on, or if a transaction created and destroyed it after the first one. So the status
+//! after the block follows from what [`Net`] says. An account that steps touched and none changed
+//! has an empty revert, and no part in the bundle. The rest is what
+//! `BundleState::apply_transitions_and_create_reverts` does with an account that the bundle does
+//! not have yet.
 
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::{

@@ -15,8 +15,8 @@ pub enum OutputKind {
     /// [`StateChanges`]: sorted, flat, without history.
     #[default]
     Flat,
-    /// revm's [`BundleState`] with reverts, as reth's executor yields it. An account's `code` may be
-    /// left out where the block did not give the account that code: it is found by its hash.
+    /// revm's [`BundleState`] with reverts, as reth's executor yields it. An account's `code` may
+    /// be left out where the block did not give the account that code: it is found by its hash.
     Bundle,
 }
 

@@ -242,6 +242,8 @@ impl Part {
         self.heads.clear();
         self.heads.resize(tables.account_count(), UNSEEN);
         self.slots.clear();
+        self.changes.clear();
+        self.bundled.clear();
         self.codes.clear();
         // The pieces of accounts come first.
         for mut written in written {

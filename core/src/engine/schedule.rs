@@ -5,7 +5,8 @@
 //! whose nonce and balance it needs (where they are not predicted); and it waits for the previous
 //! call of a target whose speculation has failed before, in this block or in earlier ones
 //! ([`super::chains`]), as long as a worker finds anything else. The head goes before all of them.
-//! Short payments are handed out several at once. None of it can change a result: a wrong order costs a re-execution.
+//! Short payments are handed out several at once. None of it can change a result: a wrong order
+//! costs a re-execution.
 //!
 //! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
 //! twice as long each time, so that a serial block costs little more than sequential execution.

@@ -3,10 +3,10 @@
 //! Three sides, in interleaved rounds; of every time the least of all rounds counts, since whatever
 //! else the machine does only adds to it. Bare sequential execution gives each transaction's own
 //! time. The engine on one thread, everything recorded and validated, gives the time of a run, from
-//! when it is handed out, and that of a commit, publishing and validating included; what the watcher
-//! took for itself is left out. What remains of its total is the output, which the threads share in
-//! parts, and work that no second core shares (system calls, the block's end). The engine on two
-//! threads gives what the prediction is checked against.
+//! when it is handed out, and that of a commit, publishing and validating included; what the
+//! watcher took for itself is left out. What remains of its total is the output, which the threads
+//! share in parts, and work that no second core shares (system calls, the block's end). The engine
+//! on two threads gives what the prediction is checked against.
 
 use crate::replay::{
     latency::Slow,

@@ -1,10 +1,10 @@
 //! `braid replay --range`: consecutive blocks as one range, against block after block.
 //!
 //! Role: measure what a chain's blocks gain from being executed as one range. The sequential sides
-//! execute each block on its own record, so that they are given every parent state; the range starts
-//! from the state before its first block and makes the others itself. In each round every side
-//! executes all blocks in a row, as in a catch-up: no side finds in the caches what the side before
-//! it has read. Outcomes are dropped as they come.
+//! execute each block on its own record, so that they are given every parent state; the range
+//! starts from the state before its first block and makes the others itself. In each round every
+//! side executes all blocks in a row, as in a catch-up: no side finds in the caches what the side
+//! before it has read. Outcomes are dropped as they come.
 //!
 //! A range has one time: its blocks overlap, and their outcomes come in bursts. That time, the
 //! median over the rounds, is split over the blocks in proportion to their bare times, so that each
