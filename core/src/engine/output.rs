@@ -38,10 +38,11 @@ const PIECE: usize = 256;
 const FEW: usize = 512;
 /// Parts of the second step where several threads share them.
 const PARTS: usize = 4;
-/// What is kept between blocks: pieces, and changes and slots in each part. About 8 MiB if all of
-/// it is used; a mainnet block uses a tenth.
+/// What is kept between blocks: pieces, and changes and slots in each part, parts of a bundle. About
+/// 8 MiB if all of it is used; a mainnet block uses a tenth.
 const KEPT_PIECES: usize = 64;
 const KEPT: usize = 4096;
+const KEPT_BUNDLED: usize = 512;
 
 /// In how many parts the output of such tables is put together.
 pub(crate) fn parts(tables: &Tables) -> usize {
@@ -135,7 +136,7 @@ impl Drafts {
             heads.shrink_to(KEPT);
             slots.shrink_to(KEPT);
             changes.shrink_to(KEPT);
-            bundled.shrink_to(KEPT);
+            bundled.shrink_to(KEPT_BUNDLED);
         }
     }
 }
