@@ -38,8 +38,8 @@ const PIECE: usize = 256;
 const FEW: usize = 512;
 /// Parts of the second step where several threads share them.
 const PARTS: usize = 4;
-/// What is kept between blocks: pieces, and changes and slots in each part, parts of a bundle. About
-/// 8 MiB if all of it is used; a mainnet block uses a tenth.
+/// What is kept between blocks: pieces, and changes and slots in each part, parts of a bundle.
+/// About 8 MiB if all of it is used; a mainnet block uses a tenth.
 const KEPT_PIECES: usize = 64;
 const KEPT: usize = 4096;
 const KEPT_BUNDLED: usize = 512;
