@@ -23,6 +23,7 @@
 //! `BundleState::apply_transitions_and_create_reverts` does with an account that the bundle does
 //! not have yet.
 
+use crate::outcome::new_code;
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::{
     bytecode::Bytecode,
@@ -67,13 +68,6 @@ impl Net {
         };
         (before, after)
     }
-
-    /// The hash of the code that the account has after the block and had not before; the empty one
-    /// for an account that the block made without code.
-    fn new_code(&self) -> Option<B256> {
-        let hash = |info: &Option<AccountInfo>| info.as_ref().map(|info| info.code_hash);
-        hash(&self.after).filter(|_| hash(&self.after) != hash(&self.before))
-    }
 }
 
 /// An account's part of a bundle.
@@ -93,7 +87,7 @@ pub(crate) fn account(
     code: impl FnOnce(&B256) -> Option<Bytecode>,
 ) -> Option<Part> {
     let (previous_status, status) = net.statuses();
-    let code = match net.new_code() {
+    let code = match new_code(net.before.as_ref(), net.after.as_ref()) {
         Some(hash) if hash == KECCAK256_EMPTY => Some(Bytecode::default()),
         Some(hash) => code(&hash),
         None => None,

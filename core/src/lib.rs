@@ -13,6 +13,8 @@ mod pool;
 mod receipts;
 pub mod sequential;
 pub mod source;
+#[cfg(test)]
+mod splitmix;
 mod sync;
 mod tally;
 pub mod trace;

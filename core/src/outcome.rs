@@ -6,8 +6,9 @@
 use crate::block::{Block, Receipt};
 use alloy_consensus::{TxReceipt, proofs::calculate_receipt_root};
 use alloy_eips::{eip7685::Requests, eip7928::BlockAccessList};
-use alloy_primitives::{Address, B256, Bloom, U256, logs_bloom};
+use alloy_primitives::{Address, B256, Bloom, KECCAK256_EMPTY, U256, logs_bloom};
 use revm::{bytecode::Bytecode, database::BundleState, state::AccountInfo};
+use std::borrow::Cow;
 
 /// The form in which the caller wants the changed state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,9 +33,14 @@ pub enum StateOutput {
 impl StateOutput {
     /// The flat form; derived where the output is a bundle.
     pub fn to_flat(&self) -> StateChanges {
+        self.as_flat().into_owned()
+    }
+
+    /// The same, borrowed where the output is flat.
+    pub fn as_flat(&self) -> Cow<'_, StateChanges> {
         match self {
-            Self::Flat(changes) => changes.clone(),
-            Self::Bundle(bundle) => StateChanges::from_bundle(bundle),
+            Self::Flat(changes) => Cow::Borrowed(changes),
+            Self::Bundle(bundle) => Cow::Owned(StateChanges::from_bundle(bundle)),
         }
     }
 }
@@ -190,15 +196,20 @@ impl AccountChange {
 
     /// The hash of the code that the account has after the block and had not before.
     pub(crate) fn new_code(&self) -> Option<B256> {
-        let hash = |info: &AccountInfo| info.code_hash;
-        let after = self.after.as_ref().filter(|info| !info.is_empty_code_hash()).map(hash);
-        after.filter(|_| after != self.before.as_ref().map(hash))
+        new_code(self.before.as_ref(), self.after.as_ref()).filter(|hash| *hash != KECCAK256_EMPTY)
     }
 
     /// The block leaves the account otherwise than it was.
     pub(crate) fn changes_something(&self) -> bool {
         self.before != self.after || self.wiped || !self.storage.is_empty()
     }
+}
+
+/// The hash of the code that an account has now and had not before; the empty one for a new
+/// account without code.
+pub(crate) fn new_code(before: Option<&AccountInfo>, after: Option<&AccountInfo>) -> Option<B256> {
+    let [before, after] = [before, after].map(|info| info.map(|info| info.code_hash));
+    after.filter(|_| after != before)
 }
 
 impl StateChanges {

@@ -119,6 +119,7 @@ mod tests {
         block::Block,
         sequential::PlainLedger,
         source::{MemoryState, StateSource},
+        splitmix::SplitMix64,
         sync::atomic::AtomicBool,
         tally::{self, CanonicalState},
     };
@@ -153,19 +154,8 @@ mod tests {
         state
     }
 
-    /// A small generator of random numbers (splitmix64).
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, limit: u64) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (x ^ (x >> 27)) % limit
-        }
-    }
-
     /// What a random transaction leaves of an account, as revm's journal would.
-    fn touched<DB: Database>(db: &mut DB, at: Address, random: &mut Random) -> Account
+    fn touched<DB: Database>(db: &mut DB, at: Address, random: &mut SplitMix64) -> Account
     where
         DB::Error: std::fmt::Debug,
     {
@@ -213,7 +203,7 @@ mod tests {
         account
     }
 
-    fn step<DB>(db: &mut DB, random: &mut Random) -> EvmState
+    fn step<DB>(db: &mut DB, random: &mut SplitMix64) -> EvmState
     where
         DB: Database,
         DB::Error: std::fmt::Debug,
@@ -248,7 +238,7 @@ mod tests {
         let source = state();
         let mut statuses = BTreeSet::new();
         for seed in 0..20_000 {
-            let (mut random, failure) = (Random(seed), RefCell::new(None));
+            let (mut random, failure) = (SplitMix64(seed), RefCell::new(None));
             let canonical = tally::canonical(true, false);
             let mut plain = PlainLedger::new(source.reader().unwrap(), canonical, &failure);
             let tables = Shelf::default().begin(&Block::default());

@@ -213,7 +213,7 @@ mod tests {
         super::{ledger::Ledger, output, sink::Sink, tables::Shelf, view::View},
         *,
     };
-    use crate::{block::Block, source::MemoryState};
+    use crate::{block::Block, source::MemoryState, splitmix::SplitMix64};
     use revm::{
         Database, DatabaseCommit,
         bytecode::Bytecode,
@@ -242,19 +242,8 @@ mod tests {
         state
     }
 
-    /// A small generator of random numbers (splitmix64).
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, limit: u64) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (x ^ (x >> 27)) % limit
-        }
-    }
-
     /// One random transaction's effect on one account.
-    fn step(ledger: &mut Ledger<'_, '_>, random: &mut Random) {
+    fn step(ledger: &mut Ledger<'_, '_>, random: &mut SplitMix64) {
         let at = address(random.below(ACCOUNTS.into()) as u8);
         let before = ledger.basic(at).unwrap();
         let mut account = match &before {
@@ -302,7 +291,7 @@ mod tests {
     #[test]
     fn a_layer_answers_as_the_state_with_the_output_applied() {
         for seed in 0..300 {
-            let mut random = Random(seed);
+            let mut random = SplitMix64(seed);
             let source = state();
             let stop = AtomicBool::new(false);
             let tables = Shelf::default().begin(&Block::default());

@@ -29,7 +29,7 @@ use crate::{
     block::{Block, Receipt},
     chain::Chain,
     error::ExecuteError,
-    outcome::{Outcome, OutputKind, StateOutput},
+    outcome::{Outcome, OutputKind},
     source::StateSource,
     sync::atomic::AtomicBool,
     tally::Tally,
@@ -118,10 +118,7 @@ impl Engine {
             let outcome = self
                 .execute_inner(chain, block, &overlay, limits, None, Lists::default())
                 .map_err(|error| RangeError::Block { index, error })?;
-            match &outcome.state {
-                StateOutput::Flat(changes) => overlay.add(changes),
-                bundle @ StateOutput::Bundle(_) => overlay.add(&bundle.to_flat()),
-            }
+            overlay.add(&outcome.state.as_flat());
             if each(index, outcome).is_break() {
                 return Ok(index + 1);
             }

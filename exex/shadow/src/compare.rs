@@ -10,11 +10,8 @@
 
 use crate::recorded::Reference;
 use alloy_primitives::{Address, B256, Log, U256};
-use braid_core::{
-    Block, Chain, Outcome, Receipt, StateChanges, StateOutput, outcome::AccountChange,
-};
+use braid_core::{Block, Chain, Outcome, Receipt, StateChanges, outcome::AccountChange};
 use std::{
-    borrow::Cow,
     cmp::Ordering,
     fmt::{self, Display},
 };
@@ -114,15 +111,8 @@ pub fn compare(
         Difference::new(Place::Block, mismatch.field, mismatch.header, mismatch.executed)
     })?;
     match &reference.state {
-        Some(changes) => compare_state(changes, &flat(&outcome.state)),
+        Some(changes) => compare_state(changes, &outcome.state.as_flat()),
         None => Ok(()),
-    }
-}
-
-fn flat(state: &StateOutput) -> Cow<'_, StateChanges> {
-    match state {
-        StateOutput::Flat(changes) => Cow::Borrowed(changes),
-        StateOutput::Bundle(_) => Cow::Owned(state.to_flat()),
     }
 }
 

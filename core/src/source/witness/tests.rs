@@ -1,26 +1,9 @@
 //! Compares the partial trie with alloy-trie's roots computed from scratch.
 
 use super::*;
-use crate::outcome::AccountChange;
+use crate::{outcome::AccountChange, splitmix::SplitMix64};
 use alloy_trie::{HashBuilder, proof::ProofRetainer, root::state_root_unhashed};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// SplitMix64.
-struct Seeded(u64);
-
-impl Seeded {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
 
 #[derive(Clone, Default)]
 struct Account {
@@ -70,7 +53,7 @@ fn info(account: &Account) -> AccountInfo {
         .without_code()
 }
 
-fn random_state(rng: &mut Seeded, accounts: u64) -> State {
+fn random_state(rng: &mut SplitMix64, accounts: u64) -> State {
     let mut state = State::new();
     for n in 0..accounts {
         let mut account =
@@ -85,7 +68,7 @@ fn random_state(rng: &mut Seeded, accounts: u64) -> State {
 }
 
 /// Changes some accounts, some of which are new.
-fn random_changes(rng: &mut Seeded, state: &mut State, accounts: u64) -> StateChanges {
+fn random_changes(rng: &mut SplitMix64, state: &mut State, accounts: u64) -> StateChanges {
     let mut changes = BTreeMap::new();
     for _ in 0..rng.below(accounts + 2) + 1 {
         let address = address(rng.below(accounts + 5));
@@ -157,7 +140,7 @@ fn witness(state: &State, changes: Option<&StateChanges>) -> WitnessState {
 #[test]
 fn reads_and_roots_equal_those_from_scratch() {
     for seed in 0..150 {
-        let mut rng = Seeded(seed);
+        let mut rng = SplitMix64(seed);
         let accounts = [0, 1, 2, 3, 17, 60][rng.below(6) as usize];
         let mut state = random_state(&mut rng, accounts);
         let full = witness(&state, None);
@@ -180,7 +163,7 @@ fn reads_and_roots_equal_those_from_scratch() {
 fn a_partial_witness_gives_the_right_root_or_an_error() {
     let (mut right, mut missing) = (0, 0);
     for seed in 1000..1200 {
-        let mut rng = Seeded(seed);
+        let mut rng = SplitMix64(seed);
         let mut state = random_state(&mut rng, 40);
         let before = state.clone();
         let changes = random_changes(&mut rng, &mut state, rng_accounts(seed));
@@ -202,7 +185,7 @@ const fn rng_accounts(seed: u64) -> u64 {
 
 #[test]
 fn what_is_not_proved_is_an_error() {
-    let state = random_state(&mut Seeded(7), 50);
+    let state = random_state(&mut SplitMix64(7), 50);
     let full = witness(&state, None);
     let (first, rest) = full.nodes().split_first().unwrap();
     assert_eq!(keccak256(first), full.root());
@@ -216,12 +199,12 @@ fn what_is_not_proved_is_an_error() {
 
 #[test]
 fn the_root_is_found_where_it_is_the_only_one_with_the_accounts() {
-    let state = random_state(&mut Seeded(8), 50);
+    let state = random_state(&mut SplitMix64(8), 50);
     let full = witness(&state, None);
     let found = WitnessState::with_found_root(full.nodes().to_vec(), [], &[]).unwrap();
     assert_eq!(found.root(), full.root());
     let mut nodes = full.nodes().to_vec();
-    nodes.extend(witness(&random_state(&mut Seeded(9), 3), None).nodes().to_vec());
+    nodes.extend(witness(&random_state(&mut SplitMix64(9), 3), None).nodes().to_vec());
     let found = WitnessState::with_found_root(nodes.clone(), [], &[address(40)]).unwrap();
     assert_eq!(found.root(), full.root());
     let ambiguous = WitnessState::with_found_root(nodes, [], &[address(0)]).unwrap_err();
@@ -270,7 +253,7 @@ fn a_leaf_above_its_depth_is_an_error_not_a_panic() {
 
 #[test]
 fn damaged_nodes_never_panic() {
-    let mut rng = Seeded(77);
+    let mut rng = SplitMix64(77);
     let mut state = random_state(&mut rng, 30);
     let full = witness(&state, None);
     let changes = random_changes(&mut rng, &mut state, 30);
