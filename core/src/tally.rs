@@ -4,6 +4,7 @@
 use crate::{
     block::{Block, Receipt},
     chain::Rules,
+    engine::evm::block_level,
     error::{ExecuteError, HostError, InvalidBlock, SourceError},
     outcome::{Outcome, OutputKind, StateOutput, Statistics},
     receipts::PlainReceipts,
@@ -11,11 +12,11 @@ use crate::{
 };
 use alloy_consensus::Transaction as _;
 use alloy_evm::{
-    EvmEnv, EvmFactory,
+    EvmEnv,
     block::{
         BlockExecutionError, BlockExecutionResult, BlockExecutor, BlockValidationError, StateDB,
     },
-    eth::{EthBlockExecutor, EthEvmFactory},
+    eth::EthBlockExecutor,
 };
 use alloy_primitives::{Address, map::AddressMap};
 use revm::{
@@ -123,7 +124,7 @@ impl<'b> Tally<'b> {
     where
         DB: StateDB + alloy_evm::Database,
     {
-        let evm = EthEvmFactory::default().create_evm(db, self.env.clone());
+        let evm = block_level(db, self.env);
         let context = execution_context(self.block);
         let mut executor = EthBlockExecutor::new(evm, context, rules, PlainReceipts);
         executor.receipts = self.receipts;
@@ -150,7 +151,7 @@ where
     if !env.cfg_env.spec.is_enabled_in(SpecId::CANCUN) {
         return Ok(());
     }
-    let evm = EthEvmFactory::default().create_evm(db, env.clone());
+    let evm = block_level(db, env);
     let mut executor = EthBlockExecutor::new(evm, execution_context(block), rules, PlainReceipts);
     let result = guarded(|| executor.apply_pre_execution_changes())?;
     verdict(failure, result)

@@ -5,7 +5,7 @@
 //!
 //! Invariant: nothing of it can change a result; a wrong answer costs a re-execution or a wait.
 
-use super::schedule::{NONE, previous};
+use super::order::{NONE, previous};
 use crate::{
     block::Block,
     sync::{

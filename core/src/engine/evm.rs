@@ -11,28 +11,62 @@
 //! wraps the few instructions that look at a balance or a nonce. A wrapper only notes and then
 //! calls the original; static gas stands in a table of its own, so no gas changes.
 
-use alloy_evm::EvmEnv;
+use alloy_evm::{EthEvm, EvmEnv, precompiles::PrecompilesMap};
 use alloy_primitives::{Address, U256};
 use revm::{
     Context, Database,
     bytecode::opcode,
     context::{
-        BlockEnv, CfgEnv, ContextSetters, ContextTr, JournalTr, Transaction, TxEnv,
+        BlockEnv, CfgEnv, ContextSetters, ContextTr, Evm, FrameStack, JournalTr, Transaction,
+        TxEnv,
         result::{EVMError, ExecutionResult, HaltReason},
     },
-    handler::{FrameResult, Handler, MainBuilder, MainnetEvm, post_execution},
+    handler::{
+        EthFrame, EthPrecompiles, FrameResult, Handler, MainnetEvm, instructions::EthInstructions,
+        post_execution,
+    },
+    inspector::NoOpInspector,
     interpreter::{
         Instruction, InstructionContext, InstructionExecResult,
         instructions::{contract, host},
         interpreter::EthInterpreter,
         interpreter_types::InputsTr,
     },
+    precompile::{PrecompileSpecId, Precompiles},
     primitives::hardfork::SpecId,
     state::EvmState,
 };
 use std::{cell::Cell, marker::PhantomData};
 
 type Ctx<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB>;
+
+type Instructions<DB> = EthInstructions<EthInterpreter, Ctx<DB>>;
+type Built<DB, I, P> = Evm<Ctx<DB>, I, Instructions<DB>, P, EthFrame>;
+
+/// An EVM that makes a frame when a call first goes that deep. revm's own constructors make eight at
+/// once, each with a stack of 32 KiB: for a block's system calls that takes longer than the calls.
+fn build<DB: Database, I, P>(
+    db: DB,
+    env: &EvmEnv,
+    inspector: I,
+    precompiles: P,
+) -> Built<DB, I, P> {
+    let spec = env.cfg_env.spec;
+    let ctx =
+        Ctx::<DB>::new(db, spec).with_block(env.block_env.clone()).with_cfg(env.cfg_env.clone());
+    let instruction = EthInstructions::new_mainnet_with_spec(spec);
+    Evm { ctx, inspector, instruction, precompiles, frame_stack: FrameStack::new() }
+}
+
+/// The EVM of alloy-evm's executor, as its factory makes it but for the frames.
+pub(crate) fn block_level<DB: alloy_evm::Database>(
+    db: DB,
+    env: &EvmEnv,
+) -> EthEvm<DB, NoOpInspector, PrecompilesMap> {
+    let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(env.cfg_env.spec));
+    let precompiles = PrecompilesMap::from_static(precompiles);
+    EthEvm::new(build(db, env, NoOpInspector, precompiles), false)
+}
 
 /// A database that wants to know what an execution depends on, beside what it read.
 pub(crate) trait Observe: Database {
@@ -69,11 +103,7 @@ pub(crate) struct Executed {
 
 impl<DB: Database> Runner<DB> {
     pub(crate) fn new(db: DB, env: &EvmEnv) -> Self {
-        let evm = Ctx::<DB>::new(db, env.cfg_env.spec)
-            .with_block(env.block_env.clone())
-            .with_cfg(env.cfg_env.clone())
-            .build_mainnet();
-        Self { evm }
+        Self { evm: build(db, env, (), EthPrecompiles::new(env.cfg_env.spec)) }
     }
 
     pub(crate) fn db(&mut self) -> &mut DB {

@@ -113,6 +113,8 @@ pub struct Optimisations {
     /// The few transactions that promise, by their gas limit, to take a large part of the block
     /// start first.
     pub long_first: bool,
+    /// A sender's call of a contract waits for the same sender's previous call of it.
+    pub sender_chains: bool,
     /// Payments are handed out several at once.
     pub payment_runs: bool,
     /// A block whose transactions are likely to form one chain runs on the calling thread.
@@ -142,6 +144,7 @@ impl Optimisations {
     pub const ALL: Self = Self {
         commutative_balances: true,
         long_first: true,
+        sender_chains: true,
         payment_runs: true,
         chain_prediction: true,
         prefetch: true,
@@ -155,6 +158,7 @@ impl Optimisations {
     pub const NONE: Self = Self {
         commutative_balances: false,
         long_first: false,
+        sender_chains: false,
         payment_runs: false,
         chain_prediction: false,
         prefetch: false,

@@ -1,39 +1,202 @@
-//! Which transactions start before their turn.
+//! Which transactions start before their turn, and which wait for an earlier one.
 //!
-//! Role: find the few that are likely to take a large part of the block, by what is known of the
-//! same call from earlier blocks, else by their gas limit, which is only a promise. On few cores
-//! one long transaction that starts late costs more than all conflicts.
+//! Role: find, before anything runs, what nearly always conflicts, and what is likely to take a
+//! large part of the block. The first: a sender's calls of one contract (who sends tokens twice has
+//! one balance, who plays twice has one position), and a call that stands between two of them that
+//! call different functions, as a trade does that is being sandwiched. The second, by what is known
+//! of the same call from earlier blocks, else by its gas limit, which is only a promise: single
+//! transactions, and such chains as a whole. On few cores one long transaction that starts late
+//! costs more than all conflicts.
+//!
+//! Invariant: nothing of it can change a result; a wrong answer costs a re-execution or a wait.
 
 use super::{
+    Optimisations,
     forecast::Forecast,
     work::{Work, part},
 };
-use crate::block::Block;
-use alloy_consensus::Transaction as _;
-use std::collections::VecDeque;
+use crate::block::{Block, Transaction};
+use alloy_consensus::{Transaction as _, transaction::Recovered};
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+};
 
+type Seeded = foldhash::fast::RandomState;
+
+/// No such transaction.
+pub(super) const NONE: u32 = u32::MAX;
 /// A transaction with more than one part in this many of the block's work starts first.
 const LONG: u64 = 10;
+/// A chain with more transactions than this begins in its turn: who waits for it keeps others from
+/// being looked at.
+const CHAIN: u32 = 16;
 
-/// The transactions that promise to run long, the longest first.
-pub(super) fn long(block: &Block, forecast: Option<&Forecast<'_>>) -> VecDeque<u32> {
+/// A transaction that waits for none, with all that wait for it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Chain {
+    count: u32,
+    nanos: u64,
+    limit: u64,
+}
+
+/// The transactions that promise to run long, alone or as a chain, the longest first. `before` has
+/// what each of them waits for.
+pub(super) fn long(
+    block: &Block,
+    forecast: Option<&Forecast<'_>>,
+    before: &[u32],
+) -> VecDeque<u32> {
     let limits = || block.transactions.iter().map(|tx| tx.gas_limit());
     let total_limit = limits().fold(0, u64::saturating_add);
     let known = |index: usize| forecast.and_then(|forecast| forecast.of(index));
     let work = Work::new(block, 1);
     let total = u128::from(work.total_where(|index| known(index).map(|call| call.nanos)));
-    let promises = |(index, limit): (usize, u64)| {
-        let nanos = match known(index) {
-            // What waits for others is not begun before them.
-            Some(call) if call.conflicts => return None,
-            Some(call) if u128::from(call.nanos) * u128::from(LONG) > total => call.nanos,
-            Some(_) => return None,
-            None if limit > total_limit / LONG => part(work.total(), limit, total_limit),
-            None => return None,
-        };
-        Some((nanos, index as u32))
+    let mut chains = vec![Chain::default(); block.transactions.len()];
+    let mut first: Vec<u32> = (0..chains.len() as u32).collect();
+    for (index, limit) in limits().enumerate() {
+        if let Some(before) = before.get(index).filter(|before| **before != NONE) {
+            first[index] = first[*before as usize];
+        }
+        let chain = &mut chains[first[index] as usize];
+        chain.count += 1;
+        match known(index) {
+            // What waits for other calls of its contract is not begun before them.
+            Some(call) if call.conflicts => {}
+            Some(call) => chain.nanos = chain.nanos.saturating_add(call.nanos),
+            None => chain.limit = chain.limit.saturating_add(limit),
+        }
+    }
+    let promises = |(first, chain): (u32, &Chain)| {
+        let Chain { count, nanos, limit } = *chain;
+        let promised = nanos.saturating_add(part(work.total(), limit, total_limit));
+        let long = limit > total_limit / LONG || u128::from(promised) * u128::from(LONG) > total;
+        (long && count <= CHAIN).then_some((promised, first))
     };
-    let mut long: Vec<(u64, u32)> = limits().enumerate().filter_map(promises).collect();
+    let mut long: Vec<(u64, u32)> = (0..).zip(&chains).filter_map(promises).collect();
     long.sort_by_key(|(nanos, _)| std::cmp::Reverse(*nanos));
-    long.into_iter().map(|(_, index)| index).collect()
+    let members = |(_, chain): (u64, u32)| {
+        let all = (chain..).zip(&first[chain as usize..]);
+        all.filter(move |(_, first)| **first == chain).map(|(index, _)| index)
+    };
+    long.into_iter().flat_map(members).collect()
+}
+
+/// For each transaction the earlier one that it waits for: its sender's last one, where nonces and
+/// balances are not predicted, else its sender's last call of the same contract, or what stands
+/// between the two.
+pub(super) fn before(block: &Block, optimisations: Optimisations) -> Box<[u32]> {
+    let transactions = &block.transactions;
+    if !optimisations.commutative_balances {
+        return previous(transactions.iter().map(|tx| Some(tx.signer())));
+    }
+    if !optimisations.sender_chains {
+        return Box::default();
+    }
+    let pair = |tx: &Recovered<Transaction>| {
+        let called = tx.to().filter(|_| !tx.input().is_empty())?;
+        Some((tx.signer(), called))
+    };
+    let mut before = previous(transactions.iter().map(pair));
+    let selector = |index: usize| transactions[index].input().first_chunk::<4>();
+    for last in 2..before.len() {
+        let (first, middle) = (last - 2, last - 1);
+        let around = before[last] == first as u32 && selector(first) != selector(last);
+        if around && before[middle] == NONE && !transactions[middle].input().is_empty() {
+            before[middle] = first as u32;
+            before[last] = middle as u32;
+        }
+    }
+    before
+}
+
+/// For each key the index of the previous equal one.
+pub(super) fn previous<K: Hash + Eq>(keys: impl Iterator<Item = Option<K>>) -> Box<[u32]> {
+    let mut last = HashMap::<K, u32, Seeded>::default();
+    let find = |(index, key): (usize, Option<K>)| {
+        key.and_then(|key| last.insert(key, index as u32)).unwrap_or(NONE)
+    };
+    keys.enumerate().map(find).collect()
+}
+
+#[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
+mod tests {
+    use super::*;
+    use alloy_consensus::{SignableTransaction, TxLegacy};
+    use alloy_primitives::{Address, Signature};
+
+    /// Sender, target, first byte of the data if there is any, gas limit.
+    type Tx = (u8, u8, Option<u8>, u64);
+
+    fn block(transactions: &[Tx]) -> Block {
+        let make = |(from, to, data, gas_limit): &Tx| {
+            let input = data.map(|first| vec![first, 0, 0, 0]).unwrap_or_default().into();
+            let to = Address::with_last_byte(*to).into();
+            let tx = TxLegacy { to, input, gas_limit: *gas_limit, ..TxLegacy::default() };
+            let signed = tx.into_signed(Signature::test_signature());
+            Recovered::new_unchecked(signed.into(), Address::with_last_byte(*from))
+        };
+        Block { transactions: transactions.iter().map(make).collect(), ..Block::default() }
+    }
+
+    fn waits(transactions: &[Tx], optimisations: Optimisations) -> Vec<Option<u32>> {
+        let before = before(&block(transactions), optimisations);
+        before.iter().map(|before| (*before != NONE).then_some(*before)).collect()
+    }
+
+    #[test]
+    fn a_call_waits_for_its_senders_last_one_of_the_same_contract() {
+        let all = [
+            (1, 9, Some(1), 50_000),
+            (2, 9, Some(1), 50_000),
+            // A payment, a call of another contract, two accounts that call themselves.
+            (1, 9, None, 21_000),
+            (1, 8, Some(1), 50_000),
+            (3, 3, Some(1), 50_000),
+            (4, 4, Some(1), 50_000),
+            (1, 9, Some(1), 50_000),
+            (1, 9, Some(2), 50_000),
+        ];
+        let none = [None; 6];
+        let expected = [&none[..], &[Some(0), Some(6)]].concat();
+        assert_eq!(waits(&all, Optimisations::ALL), expected);
+        let without = Optimisations { sender_chains: false, ..Optimisations::ALL };
+        assert!(waits(&all, without).is_empty());
+        let nonces = Optimisations { commutative_balances: false, ..Optimisations::ALL };
+        let senders = [None, None, Some(0), Some(2), None, None, Some(3), Some(6)];
+        assert_eq!(waits(&all, nonces), senders);
+    }
+
+    #[test]
+    fn a_call_between_two_different_ones_of_one_sender_waits_and_is_waited_for() {
+        let around = |first, middle, last| {
+            let all =
+                [(1, 9, Some(first), 50_000), (2, 8, middle, 50_000), (1, 9, Some(last), 50_000)];
+            waits(&all, Optimisations::ALL)
+        };
+        assert_eq!(around(5, Some(1), 6), [None, Some(0), Some(1)]);
+        // Who does the same twice does not look for what is between.
+        assert_eq!(around(5, Some(1), 5), [None, None, Some(0)]);
+        assert_eq!(around(5, None, 6), [None, None, Some(0)]);
+    }
+
+    #[test]
+    fn long_chains_start_with_their_first_and_the_longest_one() {
+        let long = |all: &[Tx]| -> Vec<u32> {
+            let block = block(all);
+            long(&block, None, &before(&block, Optimisations::ALL)).into()
+        };
+        let other = |of: u8| (of, of, Some(1), 50_000);
+        let mut all: Vec<Tx> = (10..30).map(other).collect();
+        all[4].3 = 400_000;
+        for index in [7, 11, 17] {
+            all[index] = (1, 9, Some(1), 200_000);
+        }
+        assert_eq!(long(&all), [7, 11, 17, 4]);
+        all[4].3 = 900_000;
+        assert_eq!(long(&all), [4, 7, 11, 17]);
+        let chain: Vec<Tx> = (0..=CHAIN).map(|_| (1, 9, Some(1), 200_000)).collect();
+        assert!(long(&chain).is_empty());
+        assert_eq!(long(&chain[1..]).len(), CHAIN as usize);
+    }
 }

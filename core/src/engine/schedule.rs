@@ -1,9 +1,9 @@
 //! Which transactions a worker takes next.
 //!
 //! Role: hand out each transaction exactly once, in index order but for three exceptions: the few
-//! that promise to run long start first; a transaction waits for the same sender's previous one,
-//! whose nonce and balance it needs (where they are not predicted); and it waits for the previous
-//! call of a target whose speculation has failed before, in this block or in earlier ones
+//! that promise to run long start first; a transaction waits for an earlier one that it nearly
+//! always conflicts with ([`super::order`] has both); and it waits for the previous call of a
+//! target whose speculation has failed before, in this block or in earlier ones
 //! ([`super::chains`]), as long as a worker finds anything else. The head goes before all of them.
 //! Short payments are handed out several at once. None of it can change a result: a wrong order
 //! costs a re-execution.
@@ -12,7 +12,12 @@
 //! twice as long each time, so that a serial block costs little more than sequential execution.
 
 use super::{
-    Optimisations, chains::Chains, forecast::Forecast, order::long, record::Record, work::INTRINSIC,
+    Optimisations,
+    chains::Chains,
+    forecast::Forecast,
+    order::{NONE, before, long},
+    record::Record,
+    work::INTRINSIC,
 };
 use crate::{
     block::{Block, Transaction},
@@ -22,11 +27,8 @@ use crate::{
     },
 };
 use alloy_consensus::{Transaction as _, transaction::Recovered};
-use alloy_primitives::{Address, map::AddressMap};
 use std::{collections::VecDeque, ops::Range};
 
-/// No such transaction.
-pub(super) const NONE: u32 = u32::MAX;
 /// How far beyond the head workers speculate: bounds memory, far more than workers can use.
 pub(super) const WINDOW: usize = 512;
 /// How many transactions may wait before workers stop looking further ahead.
@@ -68,9 +70,9 @@ impl Claim {
 struct Queue {
     next: usize,
     deferred: Vec<u32>,
-    /// Long transactions that nobody has taken yet.
+    /// Long transactions, and long chains of them, that nobody has looked at yet.
     long: VecDeque<u32>,
-    /// Long transactions that were taken before their turn.
+    /// Those that were taken, or deferred, before their turn.
     started: Vec<u32>,
 }
 
@@ -147,8 +149,8 @@ impl Item {
 #[derive(Debug)]
 pub(crate) struct Schedule<'b> {
     items: Box<[Item]>,
-    /// The previous transaction with the same sender, where one waits for it.
-    by_sender: Box<[u32]>,
+    /// The transaction that one waits for whatever is known, if there is one ([`super::order`]).
+    before: Box<[u32]>,
     /// Calls of targets that conflict.
     chains: Chains<'b>,
     /// Whoever finds nothing else for long takes what waits: a run that may be stale is better than
@@ -178,15 +180,12 @@ impl<'b> Schedule<'b> {
         (0..block.transactions.len())
             .filter(|index| conflicts(*index))
             .for_each(|index| chains.failed(index));
-        let by_sender = if optimisations.commutative_balances {
-            Box::default()
-        } else {
-            previous(block.transactions.iter().map(|tx| Some(tx.signer())))
-        };
-        let long = if optimisations.long_first { long(block, forecast) } else { VecDeque::new() };
+        let before = before(block, optimisations);
+        let long =
+            if optimisations.long_first { long(block, forecast, &before) } else { VecDeque::new() };
         Self {
-            eager: optimisations.revalidate && by_sender.is_empty(),
-            by_sender,
+            before,
+            eager: optimisations.revalidate && optimisations.commutative_balances,
             chains,
             payments_call: AtomicBool::new(!optimisations.payment_runs),
             head: Line(AtomicUsize::new(0)),
@@ -350,9 +349,12 @@ impl<'b> Schedule<'b> {
         if let Some(at) = waited {
             return self.hand_out(queue.deferred.remove(at) as usize);
         }
-        if !serial && let Some(long) = queue.long.pop_front() {
+        while !serial && let Some(long) = queue.long.pop_front() {
             queue.started.push(long);
-            return self.hand_out(long as usize);
+            if self.is_free(long as usize) {
+                return self.hand_out(long as usize);
+            }
+            queue.deferred.push(long);
         }
         let limit = self.len().min(head + WINDOW);
         while queue.next < limit && queue.deferred.len() < MAX_DEFERRED {
@@ -416,17 +418,17 @@ impl<'b> Schedule<'b> {
 
     /// Whether a transaction waited for this other one.
     fn follows(&self, index: u32, last: u32) -> bool {
-        self.before(&self.by_sender, index) == last || self.chains.previous(index as usize) == last
+        self.before(index) == last || self.chains.previous(index as usize) == last
     }
 
-    fn before(&self, previous: &[u32], index: u32) -> u32 {
-        previous.get(index as usize).copied().unwrap_or(NONE)
+    fn before(&self, index: u32) -> u32 {
+        self.before.get(index as usize).copied().unwrap_or(NONE)
     }
 
     /// Whether everything that the transaction is known to need has been executed.
     fn is_free(&self, index: usize) -> bool {
         let done = |other: u32| other == NONE || self.is_ready(other as usize);
-        if !done(self.before(&self.by_sender, index as u32)) {
+        if !done(self.before(index as u32)) {
             return false;
         }
         !self.chains.fails(index) || self.is_settled(self.chains.previous(index))
@@ -457,20 +459,11 @@ impl<'b> Schedule<'b> {
     }
 }
 
-/// For each key the index of the previous equal one.
-pub(super) fn previous(keys: impl Iterator<Item = Option<Address>>) -> Box<[u32]> {
-    let mut last = AddressMap::<u32>::default();
-    let find = |(index, key): (usize, Option<Address>)| {
-        key.and_then(|key| last.insert(key, index as u32)).unwrap_or(NONE)
-    };
-    keys.enumerate().map(find).collect()
-}
-
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
     use super::*;
     use alloy_consensus::{SignableTransaction, TxLegacy};
-    use alloy_primitives::Signature;
+    use alloy_primitives::{Address, Signature};
 
     /// Calls of one contract by separate senders.
     fn calls(count: u8) -> Block {

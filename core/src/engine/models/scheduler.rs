@@ -104,6 +104,7 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
     Optimisations {
         commutative_balances: rng.gen_range(0..3) > 0,
         long_first: rng.gen_range(0..2) == 0,
+        sender_chains: rng.gen_range(0..2) == 0,
         payment_runs: rng.gen_range(0..2) == 0,
         chain_prediction: true,
         learning: rng.gen_range(0..2) == 0,

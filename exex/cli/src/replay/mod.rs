@@ -47,6 +47,8 @@ pub enum Without {
     CommutativeBalances,
     /// The few long transactions start first.
     LongFirst,
+    /// A sender's calls of one contract wait for each other.
+    SenderChains,
     /// Payments are handed out several at once.
     PaymentRuns,
     /// Blocks that look like one chain run on the calling thread.
@@ -160,6 +162,7 @@ impl ReplayArgs {
                 Without::All => optimisations = Optimisations::NONE,
                 Without::CommutativeBalances => optimisations.commutative_balances = false,
                 Without::LongFirst => optimisations.long_first = false,
+                Without::SenderChains => optimisations.sender_chains = false,
                 Without::PaymentRuns => optimisations.payment_runs = false,
                 Without::ChainPrediction => optimisations.chain_prediction = false,
                 Without::Learning => optimisations.learning = false,
