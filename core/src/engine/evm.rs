@@ -36,7 +36,15 @@ use revm::{
     primitives::hardfork::SpecId,
     state::EvmState,
 };
-use std::{cell::Cell, marker::PhantomData};
+use std::{
+    cell::{Cell, RefCell},
+    marker::PhantomData,
+    rc::Rc,
+};
+
+/// What the calls of a transaction can have of memory, together, before it has to be moved to a
+/// larger place, bytes. Most transactions need less, and what is not used costs nothing.
+const MEMORY: usize = 64 << 10;
 
 type Ctx<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB>;
 
@@ -103,7 +111,10 @@ pub(crate) struct Executed {
 
 impl<DB: Database> Runner<DB> {
     pub(crate) fn new(db: DB, env: &EvmEnv) -> Self {
-        Self { evm: build(db, env, (), EthPrecompiles::new(env.cfg_env.spec)) }
+        let mut evm = build(db, env, (), EthPrecompiles::new(env.cfg_env.spec));
+        let memory = Rc::new(RefCell::new(Vec::with_capacity(MEMORY)));
+        evm.ctx.local.shared_memory_buffer = memory;
+        Self { evm }
     }
 
     pub(crate) fn db(&mut self) -> &mut DB {
