@@ -58,6 +58,9 @@ pub(super) fn is_small(block: &Block, workers: Workers, predictor: Option<&Predi
     if block.transactions.len() < 2 || by_gas < LEAST_EVEN {
         return true;
     }
+    if by_gas >= DOUBT {
+        return false;
+    }
     let known = |index: usize| {
         let predictor = predictor?;
         predictor.predict(forecast::key(predictor, &block.transactions[index])?)
@@ -67,8 +70,7 @@ pub(super) fn is_small(block: &Block, workers: Workers, predictor: Option<&Predi
     let least = if workers.awake { LEAST_AWAKE } else { LEAST_PARKED };
     // Before London gas tells too little of time for so little work.
     let even = workers.awake && block.header.base_fee_per_gas.is_some();
-    by_gas < DOUBT
-        && gain(block, all(), workers) < least
+    gain(block, all(), workers) < least
         && !(even && gain(block, work.shareable(known), workers) >= LEAST_EVEN)
 }
 

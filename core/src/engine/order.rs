@@ -137,7 +137,8 @@ pub(super) fn before(block: &Block, optimisations: Optimisations) -> Box<[u32]> 
 
 /// For each key the index of the previous equal one.
 pub(super) fn previous<K: Hash + Eq>(keys: impl Iterator<Item = Option<K>>) -> Box<[u32]> {
-    let mut last = HashMap::<K, u32, Seeded>::default();
+    let most = keys.size_hint().1.unwrap_or_default();
+    let mut last = HashMap::<K, u32, Seeded>::with_capacity_and_hasher(most, Seeded::default());
     let find = |(index, key): (usize, Option<K>)| {
         key.and_then(|key| last.insert(key, index as u32)).unwrap_or(NONE)
     };
