@@ -153,9 +153,9 @@ pub(crate) struct Schedule<'b> {
     before: Box<[u32]>,
     /// Calls of targets that conflict.
     chains: Chains<'b>,
-    /// Whoever finds nothing else for long takes what waits: a run that may be stale is better than
-    /// none where idle workers repeat it. Not where the nonce of the sender's previous transaction
-    /// is waited for: without it there is no result at all.
+    /// Whoever finds nothing else for long takes what waits for a call that it may conflict with: a
+    /// run that may be stale is better than none where idle workers repeat it. Not what waits for an
+    /// earlier one in any case: it would be stale, or without the sender's nonce fail.
     eager: bool,
     /// Calls without data have run code in this block: they are no cheap payments.
     payments_call: AtomicBool,
@@ -185,7 +185,7 @@ impl<'b> Schedule<'b> {
             if optimisations.long_first { long(block, forecast, &before) } else { VecDeque::new() };
         Self {
             before,
-            eager: optimisations.revalidate && optimisations.commutative_balances,
+            eager: optimisations.revalidate,
             chains,
             payments_call: AtomicBool::new(!optimisations.payment_runs),
             head: Line(AtomicUsize::new(0)),
@@ -389,8 +389,13 @@ impl<'b> Schedule<'b> {
         {
             return self.hand_out(queue.deferred.remove(at) as usize);
         }
-        if self.eager && idle > PATIENCE && !serial && !queue.deferred.is_empty() {
-            return self.hand_out(queue.deferred.remove(0) as usize);
+        let doubtful = |index: &u32| self.is_done(self.before(*index));
+        if self.eager
+            && idle > PATIENCE
+            && !serial
+            && let Some(at) = queue.deferred.iter().position(doubtful)
+        {
+            return self.hand_out(queue.deferred.remove(at) as usize);
         }
         if queue.next >= self.len() && queue.deferred.is_empty() {
             self.handed_out.store(true, Ordering::Relaxed);
@@ -425,10 +430,14 @@ impl<'b> Schedule<'b> {
         self.before.get(index as usize).copied().unwrap_or(NONE)
     }
 
+    /// Whether a transaction has been executed, or there is none.
+    fn is_done(&self, index: u32) -> bool {
+        index == NONE || self.is_ready(index as usize)
+    }
+
     /// Whether everything that the transaction is known to need has been executed.
     fn is_free(&self, index: usize) -> bool {
-        let done = |other: u32| other == NONE || self.is_ready(other as usize);
-        if !done(self.before(index as u32)) {
+        if !self.is_done(self.before(index as u32)) {
             return false;
         }
         !self.chains.fails(index) || self.is_settled(self.chains.previous(index))
