@@ -30,7 +30,7 @@ use alloy_consensus::{Transaction as _, transaction::Recovered};
 use std::{collections::VecDeque, ops::Range};
 
 /// How far beyond the head workers speculate: bounds memory, far more than workers can use.
-pub(super) const WINDOW: usize = 512;
+pub(super) const WINDOW: usize = 1024;
 /// How many transactions may wait before workers stop looking further ahead.
 const MAX_DEFERRED: usize = 64;
 /// How often a worker looks in vain before it takes what waited for another worker's transaction.

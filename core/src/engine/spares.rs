@@ -8,14 +8,14 @@
 //! Invariants: a record in a bin is nobody else's; what it holds of its last execution is emptied
 //! before it is filled again; a bin has a bound, beyond which records are freed.
 
-use super::{record::Record, tables::Tables};
+use super::{record::Record, schedule::WINDOW, tables::Tables};
 use crate::sync::{Line, Mutex};
 use std::sync::Arc;
 
 /// Bins; workers with higher numbers share them.
 const BINS: usize = 64;
 /// Records in one bin: as many as a worker can be ahead of the head.
-const MOST: usize = 512;
+const MOST: usize = WINDOW;
 /// Memory of the records in one bin that are kept between blocks, bytes. Those of a mainnet block
 /// need less than a tenth of it; a block of transactions that touch thousands of accounts each
 /// shall not be remembered for ever.
