@@ -225,4 +225,31 @@ mod tests {
         assert!(long(&chain).is_empty());
         assert_eq!(long(&chain[1..]).len(), CHAIN as usize);
     }
+
+    #[test]
+    fn what_verifies_proofs_or_signatures_takes_long_for_its_gas() {
+        let words = |random: usize, fill: u8| {
+            let word = |at: usize| if at < random { [fill; 32] } else { [0; 32] };
+            [&[1; 4][..], (0..WORDS).flat_map(word).collect::<Vec<u8>>().as_slice()].concat()
+        };
+        let long = |input: Vec<u8>| -> Vec<u32> {
+            let mut all = block(&[(1, 9, None, 100_000); 40]);
+            for (at, tx) in (0..).zip(&mut all.transactions) {
+                let to = Address::with_last_byte(at).into();
+                let input = if at == 39 { input.clone() } else { vec![1; 4] }.into();
+                let tx_of = TxLegacy { to, input, gas_limit: 100_000, ..TxLegacy::default() };
+                let signed = tx_of.into_signed(Signature::test_signature());
+                *tx = Recovered::new_unchecked(signed.into(), Address::with_last_byte(at));
+            }
+            all.header.gas_used = 2_000_000;
+            all.header.base_fee_per_gas = Some(7);
+            long(&all, None, &before(&all, Optimisations::ALL)).into()
+        };
+        assert_eq!(long(words(RANDOM, 0x9d)), [39]);
+        // Fewer of them, or what no random word looks like.
+        assert!(long(words(RANDOM - 1, 0x9d)).is_empty());
+        assert!(long(words(WORDS, 0xff)).is_empty());
+        assert!(long(words(WORDS, 0)).is_empty());
+        assert!(long(vec![1; 4]).is_empty());
+    }
 }

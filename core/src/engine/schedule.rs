@@ -505,4 +505,21 @@ mod tests {
             assert_eq!(schedule.claim(Some(0), 0), next);
         }
     }
+
+    #[test]
+    fn what_waits_for_its_sender_is_left_to_whoever_executes_that() {
+        let mut block = calls(3);
+        let (second, sender) = (block.transactions[1].inner().clone(), Address::repeat_byte(0));
+        block.transactions[1] = Recovered::new_unchecked(second, sender);
+        let optimisations = Optimisations { long_first: false, ..Optimisations::ALL };
+        let schedule = Schedule::new(&block, optimisations, None);
+        assert_eq!(schedule.claim(None, 0), Claim::one(0));
+        assert_eq!(schedule.claim(None, 0), Claim::one(2));
+        for idle in 0..=2 * PATIENCE {
+            assert_eq!(schedule.claim(None, idle), Claim::Wait, "{idle}");
+        }
+        schedule.set_ready(0, 1);
+        assert_eq!(schedule.claim(None, 0), Claim::Wait, "its caches are another worker's");
+        assert_eq!(schedule.claim(Some(0), 0), Claim::one(1));
+    }
 }
