@@ -51,8 +51,8 @@ type Ctx<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB>;
 type Instructions<DB> = EthInstructions<EthInterpreter, Ctx<DB>>;
 type Built<DB, I, P> = Evm<Ctx<DB>, I, Instructions<DB>, P, EthFrame>;
 
-/// An EVM that makes a frame when a call first goes that deep. revm's own constructors make eight at
-/// once, each with a stack of 32 KiB: for a block's system calls that takes longer than the calls.
+/// An EVM that makes a frame when a call first goes that deep. revm's own constructors make eight
+/// at once, each with a stack of 32 KiB: for a block's system calls that takes longer than they do.
 fn build<DB: Database, I, P>(
     db: DB,
     env: &EvmEnv,

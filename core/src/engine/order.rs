@@ -13,7 +13,7 @@
 use super::{
     Optimisations,
     forecast::Forecast,
-    work::{Work, part},
+    work::{INTRINSIC, Work, part},
 };
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
@@ -28,6 +28,8 @@ type Seeded = foldhash::fast::RandomState;
 pub(super) const NONE: u32 = u32::MAX;
 /// A transaction with more than one part in this many of the block's work starts first.
 const LONG: u64 = 10;
+/// The same for a chain as a whole: more of what it reads may be stale.
+const LONG_CHAIN: u64 = 5;
 /// A chain with more transactions than this begins in its turn: who waits for it keeps others from
 /// being looked at.
 const CHAIN: u32 = 16;
@@ -62,6 +64,9 @@ pub(super) fn long(
     let mut chains = vec![Chain::default(); block.transactions.len()];
     let mut first: Vec<u32> = (0..chains.len() as u32).collect();
     for (index, limit) in limits().enumerate() {
+        if limit <= INTRINSIC {
+            continue;
+        }
         if let Some(before) = before.get(index).filter(|before| **before != NONE) {
             first[index] = first[*before as usize];
         }
@@ -84,9 +89,14 @@ pub(super) fn long(
     }
     let promises = |(first, chain): (u32, &Chain)| {
         let Chain { count, nanos, limit } = *chain;
+        let most = if count > 1 { LONG_CHAIN } else { LONG };
+        let by_limit = limit > total_limit / most;
+        if (nanos == 0 && !by_limit) || count > CHAIN {
+            return None;
+        }
         let promised = nanos.saturating_add(part(work.total(), limit, total_limit));
-        let long = limit > total_limit / LONG || u128::from(promised) * u128::from(LONG) > total;
-        (long && count <= CHAIN).then_some((promised, first))
+        let is_long = by_limit || u128::from(promised) * u128::from(most) > total;
+        is_long.then_some((promised, first))
     };
     let mut long: Vec<(u64, u32)> = (0..).zip(&chains).filter_map(promises).collect();
     long.sort_by_key(|(nanos, _)| std::cmp::Reverse(*nanos));
@@ -97,8 +107,8 @@ pub(super) fn long(
     long.into_iter().flat_map(members).collect()
 }
 
-/// Whether a call's data holds what precompiles verify: signatures, points of curves, field elements
-/// look random; amounts, addresses and lengths begin with zeros.
+/// Whether a call's data holds what precompiles verify: signatures, points of curves and fields
+/// look random, amounts, addresses and lengths begin with zeros.
 fn verifies(tx: &Recovered<Transaction>) -> bool {
     let words = tx.input().get(4..).unwrap_or_default().chunks_exact(32).take(WORDS);
     let is_random = |word: &&[u8]| {
@@ -119,8 +129,10 @@ pub(super) fn before(block: &Block, optimisations: Optimisations) -> Box<[u32]> 
         return Box::default();
     }
     let pair = |tx: &Recovered<Transaction>| {
-        let called = tx.to().filter(|_| !tx.input().is_empty())?;
-        Some((tx.signer(), called))
+        if tx.input().is_empty() {
+            return None;
+        }
+        Some((tx.signer(), tx.to()?))
     };
     let mut before = previous(transactions.iter().map(pair));
     let selector = |index: usize| transactions[index].input().first_chunk::<4>();
@@ -138,11 +150,15 @@ pub(super) fn before(block: &Block, optimisations: Optimisations) -> Box<[u32]> 
 /// For each key the index of the previous equal one.
 pub(super) fn previous<K: Hash + Eq>(keys: impl Iterator<Item = Option<K>>) -> Box<[u32]> {
     let most = keys.size_hint().1.unwrap_or_default();
-    let mut last = HashMap::<K, u32, Seeded>::with_capacity_and_hasher(most, Seeded::default());
-    let find = |(index, key): (usize, Option<K>)| {
-        key.and_then(|key| last.insert(key, index as u32)).unwrap_or(NONE)
+    let mut last = HashMap::<K, u32, Seeded>::default();
+    let mut find = |(index, key): (usize, Option<K>)| {
+        let key = key?;
+        if last.is_empty() {
+            last.reserve(most - index);
+        }
+        last.insert(key, index as u32)
     };
-    keys.enumerate().map(find).collect()
+    keys.enumerate().map(|at| find(at).unwrap_or(NONE)).collect()
 }
 
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]

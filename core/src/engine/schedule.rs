@@ -153,9 +153,9 @@ pub(crate) struct Schedule<'b> {
     before: Box<[u32]>,
     /// Calls of targets that conflict.
     chains: Chains<'b>,
-    /// Whoever finds nothing else for long takes what waits for a call that it may conflict with: a
-    /// run that may be stale is better than none where idle workers repeat it. Not what waits for an
-    /// earlier one in any case: it would be stale, or without the sender's nonce fail.
+    /// Whoever finds nothing else for long takes what waits for a call that it may conflict with:
+    /// a run that may be stale is better than none where idle workers repeat it. Not what waits for
+    /// an earlier one in any case: it would be stale, or without the sender's nonce fail.
     eager: bool,
     /// Calls without data have run code in this block: they are no cheap payments.
     payments_call: AtomicBool,
@@ -389,10 +389,8 @@ impl<'b> Schedule<'b> {
         {
             return self.hand_out(queue.deferred.remove(at) as usize);
         }
-        let doubtful = |index: &u32| self.is_done(self.before(*index));
-        if self.eager
-            && idle > PATIENCE
-            && !serial
+        let doubtful = |index: &u32| self.eager && !serial && self.is_done(self.before(*index));
+        if idle > PATIENCE
             && let Some(at) = queue.deferred.iter().position(doubtful)
         {
             return self.hand_out(queue.deferred.remove(at) as usize);
