@@ -357,7 +357,9 @@ impl<'b> Schedule<'b> {
             queue.deferred.push(long);
         }
         let limit = self.len().min(head + WINDOW);
-        while queue.next < limit && queue.deferred.len() < MAX_DEFERRED {
+        // Chains that were begun early may wait for what was not looked at yet: not for ever, since
+        // the head is looked at however many wait.
+        while queue.next < limit && (queue.deferred.len() < MAX_DEFERRED || queue.next <= head) {
             let index = queue.next;
             if queue.started.contains(&(index as u32)) {
                 queue.next += 1;
@@ -502,6 +504,30 @@ mod tests {
             let next = if revalidate { Claim::Wait } else { Claim::one(1) };
             assert_eq!(schedule.claim(Some(0), 0), next);
         }
+    }
+
+    #[test]
+    fn the_head_is_handed_out_however_many_wait() {
+        let call = |of: u8, input: Vec<u8>, gas_limit| {
+            let to = Address::repeat_byte(of).into();
+            let tx = TxLegacy { to, input: input.into(), gas_limit, ..TxLegacy::default() };
+            let signed = tx.into_signed(Signature::test_signature());
+            Recovered::new_unchecked(signed.into(), Address::repeat_byte(of))
+        };
+        // Four chains are long by their limits, a fifth one by what it verifies.
+        let proof = vec![0x9d; 4 + 32 * 4];
+        let mut transactions = vec![call(0, vec![1; 4], 50_000)];
+        for of in (1..=4).cycle().take(64) {
+            transactions.push(call(of, vec![1; 4], 900_000));
+        }
+        transactions.extend((0..16).map(|_| call(5, proof.clone(), 400_000)));
+        let block = Block { transactions, ..Block::default() };
+        let optimisations = Optimisations { revalidate: false, ..Optimisations::ALL };
+        let schedule = Schedule::new(&block, optimisations, None);
+        let roots: Vec<Claim> = (0..5).map(|_| schedule.claim(None, 0)).collect();
+        assert_eq!(roots, [65, 1, 2, 3, 4].map(Claim::one));
+        assert_eq!(schedule.claim(None, PATIENCE), Claim::one(0));
+        assert!(schedule.queue.lock().deferred.len() > MAX_DEFERRED);
     }
 
     #[test]
