@@ -349,12 +349,8 @@ impl<'b> Schedule<'b> {
         if let Some(at) = waited {
             return self.hand_out(queue.deferred.remove(at) as usize);
         }
-        while !serial && let Some(long) = queue.long.pop_front() {
-            queue.started.push(long);
-            if self.is_free(long as usize) {
-                return self.hand_out(long as usize);
-            }
-            queue.deferred.push(long);
+        if !serial && let Some(long) = self.begin_early(&mut queue) {
+            return self.hand_out(long as usize);
         }
         let limit = self.len().min(head + WINDOW);
         // Chains that were begun early may wait for what was not looked at yet: not for ever, since
@@ -402,6 +398,18 @@ impl<'b> Schedule<'b> {
             return Claim::Finished;
         }
         Claim::Wait
+    }
+
+    /// The next long transaction that can begin; those that wait are deferred.
+    fn begin_early(&self, queue: &mut Queue) -> Option<u32> {
+        while let Some(long) = queue.long.pop_front() {
+            queue.started.push(long);
+            if self.is_free(long as usize) {
+                return Some(long);
+            }
+            queue.deferred.push(long);
+        }
+        None
     }
 
     /// Takes the payments that follow a payment just taken.
