@@ -162,10 +162,13 @@ pub(crate) type Panic = Box<dyn Any + Send>;
 
 impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     pub(crate) fn new(vm: V, input: Input<'b>, watch: W) -> Self {
-        // What a sender's previous transaction leaves stands in the list.
-        let commutative_balances =
-            input.optimisations.commutative_balances || input.listed.is_some();
-        let optimisations = Optimisations { commutative_balances, ..input.optimisations };
+        // What a sender's previous transaction leaves stands in the list: nobody waits for it.
+        let Optimisations { commutative_balances, sender_chains, .. } = input.optimisations;
+        let optimisations = Optimisations {
+            commutative_balances: commutative_balances || input.listed.is_some(),
+            sender_chains: sender_chains && input.listed.is_none(),
+            ..input.optimisations
+        };
         Self {
             vm,
             watch,
