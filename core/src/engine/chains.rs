@@ -5,7 +5,7 @@
 //!
 //! Invariant: nothing of it can change a result; a wrong answer costs a re-execution or a wait.
 
-use super::order::{NONE, previous};
+use super::dependencies::{NONE, previous};
 use crate::{
     block::Block,
     sync::{

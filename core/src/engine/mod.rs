@@ -25,6 +25,7 @@ pub(crate) mod block;
 mod cells;
 mod chains;
 mod commit;
+mod dependencies;
 mod distance;
 pub(crate) mod evm;
 mod fetches;
@@ -110,10 +111,11 @@ pub struct Optimisations {
     /// Balances that an execution does not look at commute, and a sender's nonce is taken from its
     /// transaction instead of waited for.
     pub commutative_balances: bool,
-    /// The few transactions that promise, by their gas limit, to take a large part of the block
-    /// start first.
+    /// The few transactions that promise, by their gas limit or by signatures and proofs in their
+    /// data, to take a large part of the block start first.
     pub long_first: bool,
-    /// A sender's call of a contract waits for the same sender's previous call of it.
+    /// A sender's call of a contract waits for the same sender's previous call of it, or for what
+    /// stands between the two; such chains start first as a whole where they promise to be long.
     pub sender_chains: bool,
     /// Payments are handed out several at once.
     pub payment_runs: bool,

@@ -1,31 +1,22 @@
-//! Which transactions start before their turn, and which wait for an earlier one.
+//! Which transactions start before their turn.
 //!
-//! Role: find, before anything runs, what nearly always conflicts, and what is likely to take a
-//! large part of the block. The first: a sender's calls of one contract (who sends tokens twice has
-//! one balance, who plays twice has one position), and a call that stands between two of them that
-//! call different functions, as a trade does that is being sandwiched. The second, by what is known
-//! of the same call from earlier blocks, else by its gas limit, which is only a promise: single
-//! transactions, and such chains as a whole. On few cores one long transaction that starts late
-//! costs more than all conflicts.
+//! Role: find what is likely to take a large part of the block, by what is known of the same call
+//! from earlier blocks, else by its gas limit, which is only a promise, and by whether its data
+//! holds signatures or proofs: single transactions, and those that wait for each other
+//! ([`super::dependencies`]) as a whole. On few cores one long transaction that starts late costs
+//! more than all conflicts.
 //!
 //! Invariant: nothing of it can change a result; a wrong answer costs a re-execution or a wait.
 
 use super::{
-    Optimisations,
+    dependencies::NONE,
     forecast::Forecast,
     work::{INTRINSIC, Work, part},
 };
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
-};
+use std::collections::VecDeque;
 
-type Seeded = foldhash::fast::RandomState;
-
-/// No such transaction.
-pub(super) const NONE: u32 = u32::MAX;
 /// A transaction with more than one part in this many of the block's work starts first.
 const LONG: u64 = 10;
 /// The same for a chain as a whole: more of what it reads may be stale.
@@ -117,110 +108,20 @@ fn verifies(tx: &Recovered<Transaction>) -> bool {
     words.filter(is_random).take(RANDOM).count() == RANDOM
 }
 
-/// For each transaction the earlier one that it waits for: its sender's last one, where nonces and
-/// balances are not predicted, else its sender's last call of the same contract, or what stands
-/// between the two.
-pub(super) fn before(block: &Block, optimisations: Optimisations) -> Box<[u32]> {
-    let transactions = &block.transactions;
-    if !optimisations.commutative_balances {
-        return previous(transactions.iter().map(|tx| Some(tx.signer())));
-    }
-    if !optimisations.sender_chains {
-        return Box::default();
-    }
-    let pair = |tx: &Recovered<Transaction>| {
-        if tx.input().is_empty() {
-            return None;
-        }
-        Some((tx.signer(), tx.to()?))
-    };
-    let mut before = previous(transactions.iter().map(pair));
-    let selector = |index: usize| transactions[index].input().first_chunk::<4>();
-    for last in 2..before.len() {
-        let (first, middle) = (last - 2, last - 1);
-        let around = before[last] == first as u32 && selector(first) != selector(last);
-        if around && before[middle] == NONE && !transactions[middle].input().is_empty() {
-            before[middle] = first as u32;
-            before[last] = middle as u32;
-        }
-    }
-    before
-}
-
-/// For each key the index of the previous equal one.
-pub(super) fn previous<K: Hash + Eq>(keys: impl Iterator<Item = Option<K>>) -> Box<[u32]> {
-    let most = keys.size_hint().1.unwrap_or_default();
-    let mut last = HashMap::<K, u32, Seeded>::default();
-    let mut find = |(index, key): (usize, Option<K>)| {
-        let key = key?;
-        if last.is_empty() {
-            last.reserve(most - index);
-        }
-        last.insert(key, index as u32)
-    };
-    keys.enumerate().map(|at| find(at).unwrap_or(NONE)).collect()
-}
-
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
-    use super::*;
+    use super::{
+        super::{
+            Optimisations,
+            dependencies::{
+                before,
+                tests::{Tx, block},
+            },
+        },
+        *,
+    };
     use alloy_consensus::{SignableTransaction, TxLegacy};
     use alloy_primitives::{Address, Signature};
-
-    /// Sender, target, first byte of the data if there is any, gas limit.
-    type Tx = (u8, u8, Option<u8>, u64);
-
-    fn block(transactions: &[Tx]) -> Block {
-        let make = |(from, to, data, gas_limit): &Tx| {
-            let input = data.map(|first| vec![first, 0, 0, 0]).unwrap_or_default().into();
-            let to = Address::with_last_byte(*to).into();
-            let tx = TxLegacy { to, input, gas_limit: *gas_limit, ..TxLegacy::default() };
-            let signed = tx.into_signed(Signature::test_signature());
-            Recovered::new_unchecked(signed.into(), Address::with_last_byte(*from))
-        };
-        Block { transactions: transactions.iter().map(make).collect(), ..Block::default() }
-    }
-
-    fn waits(transactions: &[Tx], optimisations: Optimisations) -> Vec<Option<u32>> {
-        let before = before(&block(transactions), optimisations);
-        before.iter().map(|before| (*before != NONE).then_some(*before)).collect()
-    }
-
-    #[test]
-    fn a_call_waits_for_its_senders_last_one_of_the_same_contract() {
-        let all = [
-            (1, 9, Some(1), 50_000),
-            (2, 9, Some(1), 50_000),
-            // A payment, a call of another contract, two accounts that call themselves.
-            (1, 9, None, 21_000),
-            (1, 8, Some(1), 50_000),
-            (3, 3, Some(1), 50_000),
-            (4, 4, Some(1), 50_000),
-            (1, 9, Some(1), 50_000),
-            (1, 9, Some(2), 50_000),
-        ];
-        let none = [None; 6];
-        let expected = [&none[..], &[Some(0), Some(6)]].concat();
-        assert_eq!(waits(&all, Optimisations::ALL), expected);
-        let without = Optimisations { sender_chains: false, ..Optimisations::ALL };
-        assert!(waits(&all, without).is_empty());
-        let nonces = Optimisations { commutative_balances: false, ..Optimisations::ALL };
-        let senders = [None, None, Some(0), Some(2), None, None, Some(3), Some(6)];
-        assert_eq!(waits(&all, nonces), senders);
-    }
-
-    #[test]
-    fn a_call_between_two_different_ones_of_one_sender_waits_and_is_waited_for() {
-        let around = |first, middle, last| {
-            let all =
-                [(1, 9, Some(first), 50_000), (2, 8, middle, 50_000), (1, 9, Some(last), 50_000)];
-            waits(&all, Optimisations::ALL)
-        };
-        assert_eq!(around(5, Some(1), 6), [None, Some(0), Some(1)]);
-        // Who does the same twice does not look for what is between.
-        assert_eq!(around(5, Some(1), 5), [None, None, Some(0)]);
-        assert_eq!(around(5, None, 6), [None, None, Some(0)]);
-    }
 
     #[test]
     fn long_chains_start_with_their_first_and_the_longest_one() {

@@ -1,9 +1,9 @@
 //! Which transactions a worker takes next.
 //!
 //! Role: hand out each transaction exactly once, in index order but for three exceptions: the few
-//! that promise to run long start first; a transaction waits for an earlier one that it nearly
-//! always conflicts with ([`super::order`] has both); and it waits for the previous call of a
-//! target whose speculation has failed before, in this block or in earlier ones
+//! that promise to run long start first ([`super::order`]); a transaction waits for an earlier one
+//! that it nearly always conflicts with ([`super::dependencies`]); and it waits for the previous
+//! call of a target whose speculation has failed before, in this block or in earlier ones
 //! ([`super::chains`]), as long as a worker finds anything else. The head goes before all of them.
 //! Short payments are handed out several at once. None of it can change a result: a wrong order
 //! costs a re-execution.
@@ -14,8 +14,9 @@
 use super::{
     Optimisations,
     chains::Chains,
+    dependencies::{NONE, before},
     forecast::Forecast,
-    order::{NONE, before, long},
+    order::long,
     record::Record,
     work::INTRINSIC,
 };
@@ -29,7 +30,8 @@ use crate::{
 use alloy_consensus::{Transaction as _, transaction::Recovered};
 use std::{collections::VecDeque, ops::Range};
 
-/// How far beyond the head workers speculate: bounds memory, far more than workers can use.
+/// How far beyond the head workers speculate: bounds memory. While one long transaction holds the
+/// head, eight workers come to the end of half as many.
 pub(super) const WINDOW: usize = 1024;
 /// How many transactions may wait before workers stop looking further ahead.
 const MAX_DEFERRED: usize = 64;
@@ -149,7 +151,7 @@ impl Item {
 #[derive(Debug)]
 pub(crate) struct Schedule<'b> {
     items: Box<[Item]>,
-    /// The transaction that one waits for whatever is known, if there is one ([`super::order`]).
+    /// The transaction that one waits for whatever is known, if any ([`super::dependencies`]).
     before: Box<[u32]>,
     /// Calls of targets that conflict.
     chains: Chains<'b>,
