@@ -7,7 +7,8 @@
 //! gate (job cleared) and waits until nobody is inside. A thread enters only under the lock, only
 //! through an open gate, and counts itself in the same critical section. So after the closing no
 //! thread can enter, and after the wait none is inside: no thread holds the job when `run` returns.
-//! A thread that wakes too late finds the gate closed and parks again; nobody waits for it.
+//! A thread that wakes too late finds the gate closed and looks for the next opening; nobody waits
+//! for it.
 
 use crate::sync::{
     Condvar, Line, Mutex,
@@ -46,6 +47,15 @@ struct Shared {
     inside: AtomicUsize,
     /// Threads that spin until the next block comes.
     spinning: AtomicUsize,
+}
+
+/// What a thread finds at the gate.
+enum Entry {
+    /// It is inside.
+    Open(Job),
+    /// The gate was opened and is closed again: it may soon be opened once more.
+    Missed,
+    Shutdown,
 }
 
 /// A set of threads that wait for blocks. Dropping it ends and joins them.
@@ -127,6 +137,45 @@ impl Pool {
         });
         if let Some(panic) = panicked.into_inner() {
             resume_unwind(panic);
+        }
+    }
+
+    /// Calls both functions at once: `here` on the calling thread, `there` on another one that
+    /// comes in time, else on this one too.
+    pub(crate) fn join<A, B: Send>(
+        &mut self,
+        here: impl FnOnce() -> A,
+        there: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        if self.threads.is_empty() {
+            return (here(), there());
+        }
+        let there = Mutex::new(Some(there));
+        let outcome = Mutex::new(None);
+        let take = |_worker| {
+            let Some(there) = there.lock().take() else { return };
+            let ended = catch_unwind(AssertUnwindSafe(there));
+            *outcome.lock() = Some(ended);
+        };
+        let here = self.run_beside(&take, || {
+            let here = here();
+            take(0);
+            here
+        });
+        match outcome.into_inner() {
+            Some(Ok(there)) => (here, there),
+            Some(Err(panic)) => resume_unwind(panic),
+            None => unreachable!("whoever took the function has left the gate"),
+        }
+    }
+
+    /// [`Self::share`] as a function, or, where the threads shall have no part in it, a loop.
+    pub(crate) fn sharer(
+        &mut self,
+        wanted: bool,
+    ) -> impl FnMut(usize, &(dyn Fn(usize) + Sync)) + use<'_> {
+        move |count, piece| {
+            if wanted { self.share(count, piece) } else { (0..count).for_each(piece) }
         }
     }
 
@@ -233,7 +282,11 @@ impl Shared {
         let mut seen = 0;
         loop {
             self.spin(seen);
-            let Some(job) = self.enter(&mut seen) else { return };
+            let job = match self.enter(&mut seen) {
+                Entry::Open(job) => job,
+                Entry::Missed => continue,
+                Entry::Shutdown => return,
+            };
             // The job reports its own panics; this only keeps the thread alive.
             let _panic = catch_unwind(AssertUnwindSafe(|| job(worker)));
             let mut gate = self.gate.lock();
@@ -255,20 +308,19 @@ impl Shared {
         spin_while(SPIN, || self.inside.load(Ordering::Acquire) > 0);
     }
 
-    /// Waits for an open gate and goes through; `None` at shutdown.
-    fn enter(&self, seen: &mut u64) -> Option<Job> {
+    /// Waits until the gate opens and goes through.
+    fn enter(&self, seen: &mut u64) -> Entry {
         let mut gate = self.gate.lock();
         loop {
             if gate.shutdown {
-                return None;
+                return Entry::Shutdown;
             }
             if gate.generation != *seen {
                 *seen = gate.generation;
-                if let Some(job) = gate.job {
-                    gate.inside += 1;
-                    self.inside.store(gate.inside, Ordering::Release);
-                    return Some(job);
-                }
+                let Some(job) = gate.job else { return Entry::Missed };
+                gate.inside += 1;
+                self.inside.store(gate.inside, Ordering::Release);
+                return Entry::Open(job);
             }
             gate = self.opened.wait_owned(gate);
         }
@@ -278,6 +330,21 @@ impl Shared {
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_of_two_functions_are_called_once() {
+        for helpers in [0, 1, 3] {
+            let mut pool = Pool::new(helpers);
+            for round in 0..200 {
+                assert_eq!(pool.join(|| round, || 2 * round), (round, 2 * round));
+                let lost = |here: bool| {
+                    let fail = |fails: bool| assert!(!fails, "lost");
+                    catch_unwind(AssertUnwindSafe(|| pool.join(|| fail(here), || fail(!here))))
+                };
+                assert!([true, false].map(lost).iter().all(Result::is_err));
+            }
+        }
+    }
 
     #[test]
     fn who_gives_up_is_heard() {

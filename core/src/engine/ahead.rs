@@ -20,7 +20,7 @@ use super::{
     reads::ReadSet,
     record::{Record, WriteSet},
     runahead::{Budget, Rounds},
-    schedule::{Claim, Fate, Schedule},
+    schedule::{Claim, Fate, Plan, Schedule},
     spares::Supply,
     tables::{Position, Stamp, Tables},
     view::{Lens, View},
@@ -70,6 +70,19 @@ pub(crate) struct Input<'b> {
     pub(crate) runs_ahead: bool,
     /// What is expected of the block's transactions, and learns what became of them.
     pub(crate) forecast: Option<Forecast<'b>>,
+    /// Made while something else was prepared, with [`scheduling`]'s optimisations.
+    pub(crate) plan: Option<Plan<'b>>,
+}
+
+/// The optimisations by which a block is scheduled. What a sender's previous transaction leaves
+/// stands in an access list: with one nobody waits for it.
+pub(crate) fn scheduling(optimisations: Optimisations, listed: bool) -> Optimisations {
+    let Optimisations { commutative_balances, sender_chains, .. } = optimisations;
+    Optimisations {
+        commutative_balances: commutative_balances || listed,
+        sender_chains: sender_chains && !listed,
+        ..optimisations
+    }
 }
 
 /// Everything that the workers of one block share.
@@ -161,18 +174,14 @@ pub(crate) enum Turn {
 pub(crate) type Panic = Box<dyn Any + Send>;
 
 impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
-    pub(crate) fn new(vm: V, input: Input<'b>, watch: W) -> Self {
-        // What a sender's previous transaction leaves stands in the list: nobody waits for it.
-        let Optimisations { commutative_balances, sender_chains, .. } = input.optimisations;
-        let optimisations = Optimisations {
-            commutative_balances: commutative_balances || input.listed.is_some(),
-            sender_chains: sender_chains && input.listed.is_none(),
-            ..input.optimisations
-        };
+    pub(crate) fn new(vm: V, mut input: Input<'b>, watch: W) -> Self {
+        let optimisations = scheduling(input.optimisations, input.listed.is_some());
+        let plan = input.plan.take().unwrap_or_else(|| Plan::new(input.block, optimisations));
+        let forecast = input.forecast.as_ref();
         Self {
             vm,
             watch,
-            schedule: Schedule::new(input.block, optimisations, input.forecast.as_ref()),
+            schedule: Schedule::planned(input.block, plan, optimisations, forecast),
             counters: Counters::new(),
             fetches: input.runs_ahead.then(Arc::default),
             input,

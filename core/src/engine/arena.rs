@@ -81,19 +81,16 @@ impl<T: Default> Arena<T> {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Clears every used cell and forgets all indices.
-    pub(crate) fn reset(&mut self, clear: impl Fn(&mut T)) {
-        let len = self.len.swap(0, Ordering::Relaxed);
-        let mut left = len as usize;
-        for segment in &mut self.segments {
-            let Some(cells) = segment.get_mut() else { break };
+    /// Forgets all indices. Gives the cells that were in use, in pieces of up to `most`: the caller
+    /// clears them.
+    pub(crate) fn reset(&mut self, most: usize) -> impl Iterator<Item = &mut [T]> {
+        let mut left = self.len.swap(0, Ordering::Relaxed) as usize;
+        let segments = self.segments.iter_mut().map_while(OnceLock::get_mut);
+        segments.flat_map(move |cells| {
             let used = left.min(cells.len());
-            cells[..used].iter_mut().for_each(&clear);
             left -= used;
-            if left == 0 {
-                break;
-            }
-        }
+            cells[..used].chunks_mut(most)
+        })
     }
 
     const fn place(id: u32) -> (usize, usize) {

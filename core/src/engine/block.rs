@@ -2,7 +2,7 @@
 
 use super::{
     Limits, Options,
-    ahead::{Input, position},
+    ahead::{Input, position, scheduling},
     commit::Committer,
     forecast::Forecast,
     ledger::Ledger,
@@ -11,6 +11,7 @@ use super::{
     parent::Parent,
     predictor::Predictor,
     run::Run,
+    schedule::Plan,
     sink::{CommitHook, Sink},
     tables::Tables,
     view::{View, ViewError},
@@ -76,7 +77,7 @@ impl Job<'_> {
         begin(&rules, self.block, &env, &mut view, &mut sink)?;
         let vm = Revm::new(&env, self.block, sink.wants_state());
         let committer = Committer::new(tables.clone(), Tally::new(self.block, &env), sink);
-        let input = self.input(tables.clone(), &stop, listed.as_ref());
+        let input = self.input(pool, tables.clone(), &stop, listed.as_ref());
         let transactions = Run::new(vm, input, committer, &watch);
         let (committer, statistics) = transactions.drive(pool)?;
         let (mut sink, tally) = committer.into_parts();
@@ -85,10 +86,7 @@ impl Job<'_> {
         let canonical = sink.canonical.take();
         drop((view, sink));
         // For a slow state there are more threads than cores, and each has to come and go.
-        let few = !self.source.is_slow();
-        let mut share = |count, piece: &(dyn Fn(usize) + Sync)| {
-            if few { pool.share(count, piece) } else { output::alone(count, piece) }
-        };
+        let mut share = pool.sharer(!self.source.is_slow());
         let changed = || {
             let start = watch.now();
             let changed = match self.options.output {
@@ -101,13 +99,22 @@ impl Job<'_> {
         Ok(tally::outcome(self.options.output, canonical, result, statistics, changed))
     }
 
-    /// What the workers are given.
+    /// What the workers are given. One of them makes the plan while the predictor is asked.
     fn input<'b>(
         &'b self,
+        pool: &mut Pool,
         tables: Arc<Tables>,
         stop: &'b AtomicBool,
         listed: Option<&'b Listed>,
     ) -> Input<'b> {
+        let Self { block, options, .. } = *self;
+        let optimisations = scheduling(options.optimisations, listed.is_some());
+        let forecast = || Forecast::wanted(options.optimisations, self.predictor, block);
+        let (forecast, plan) = if self.source.is_slow() || options.threads < 2 {
+            (forecast(), None)
+        } else {
+            pool.join(forecast, || Some(Plan::new(block, optimisations)))
+        };
         Input {
             tables,
             block: self.block,
@@ -118,7 +125,8 @@ impl Job<'_> {
             optimisations: self.options.optimisations,
             listed,
             runs_ahead: self.options.optimisations.run_ahead && self.source.is_slow(),
-            forecast: Forecast::wanted(self.options.optimisations, self.predictor, self.block),
+            forecast,
+            plan,
         }
     }
 }

@@ -445,6 +445,7 @@ mod tests {
                 listed,
                 runs_ahead: false,
                 forecast: None,
+                plan: None,
             };
             let ahead = Ahead::new(Revm::new(&env, &block, false), input, Unwatched);
             [ahead.schedule.claim(None, 0), ahead.schedule.claim(None, 0)]

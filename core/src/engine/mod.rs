@@ -351,7 +351,7 @@ impl Engine {
         let inline = !self.options.forced && self.runs_inline(block, source, workers, None, false);
         let traced = outcome.map(|outcome| (outcome, recorder.finish(&tables, nanos, inline)));
         drop(tables);
-        shelf.tidy();
+        shelf.tidy(&mut pool.sharer(!source.is_slow()));
         traced
     }
 
@@ -436,7 +436,7 @@ impl Engine {
         let job = block::Job { chain, block, source, limits, options, lists, predictor };
         let outcome = guarded(|| job.run(pool, &tables, hook, Unwatched));
         drop(tables);
-        shelf.tidy();
+        shelf.tidy(&mut pool.sharer(!source.is_slow()));
         if !self.options.forced && !source.is_slow() {
             distance.look(pool);
         }

@@ -6,10 +6,11 @@
 //! meanwhile, by late speculative runs: those have no committed version.
 //!
 //! Two steps, each in pieces that need nothing of one another. The first goes through ranges of
-//! cells and deals what was written to parts, by the first byte of the account's address. The
-//! second sorts each of these parts and makes its changes. The parts follow one another in the
-//! output. The buffers of both steps are kept between blocks ([`Drafts`]): memory of this size
-//! would come fresh from the system each time.
+//! cells, in the order of their memory, and deals what became of them to parts, by the first byte
+//! of the account's address. The second sorts each of these parts and makes its changes; it looks
+//! at no cell whose account was written, because cells are far apart in its order. The parts follow
+//! one another in the output. The buffers of both steps are kept between blocks ([`Drafts`]):
+//! memory of this size would come fresh from the system each time.
 
 use super::{
     cells::AccountCell,
@@ -20,7 +21,7 @@ use crate::{
     outcome::{AccountChange, OutputKind, StateChanges},
     sync::{Mutex, MutexGuard},
 };
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use revm::database::BundleState;
 use std::ops::Range;
 
@@ -39,7 +40,7 @@ const FEW: usize = 512;
 /// Parts of the second step where several threads share them.
 const PARTS: usize = 4;
 /// What is kept between blocks: pieces, and changes and slots in each part, parts of a bundle.
-/// About 8 MiB if all of it is used; a mainnet block uses a tenth.
+/// About 12 MiB if all of it is used; a mainnet block uses a tenth.
 const KEPT_PIECES: usize = 64;
 const KEPT: usize = 4096;
 const KEPT_BUNDLED: usize = 512;
@@ -116,8 +117,8 @@ impl Drafts {
         }
         let parts = &parts[..count];
         share(count, &|part| {
-            let written = drawn.iter().map(|piece| piece[part].lock());
-            parts[part].lock().fill(tables, kind, written);
+            let pieces = drawn.iter().map(|piece| piece[part].lock()).collect();
+            parts[part].lock().fill(tables, kind, pieces);
         });
         parts
     }
@@ -131,8 +132,9 @@ impl Drafts {
     pub(crate) fn tidy(&mut self) {
         self.pieces.truncate(KEPT_PIECES);
         for part in &mut self.parts {
-            let Part { places, heads, slots, changes, bundled, .. } = part.get_mut();
+            let Part { places, further, heads, slots, changes, bundled, .. } = part.get_mut();
             places.shrink_to(KEPT);
+            further.shrink_to(KEPT);
             heads.shrink_to(KEPT);
             slots.shrink_to(KEPT);
             changes.shrink_to(KEPT);
@@ -141,23 +143,38 @@ impl Drafts {
     }
 }
 
-/// An account that was written, itself or one of its slots.
-#[derive(Clone, Copy)]
-struct Place {
-    /// The address's first bytes, which nearly always decide its place among others.
-    prefix: u64,
+/// Which of `count` parts an account belongs to; a later one has higher addresses.
+fn part_of(address: &Address, count: usize) -> usize {
+    usize::from(address[0]) * count / 256
+}
+
+/// An account that was written, itself or one of its slots, and what became of it.
+struct Drawn {
+    address: Address,
     id: u32,
+    became: Became,
+}
+
+impl Drawn {
+    fn new(id: u32, cell: &AccountCell) -> Self {
+        Self { address: cell.address(), id, became: Became::new(cell) }
+    }
+}
+
+/// Where such an account stands.
+struct Place {
+    /// The address's first bytes, which nearly always decide its order among others.
+    prefix: u64,
+    /// The piece that found it, and where it has it; those that only slots have led to stand
+    /// behind the pieces.
+    piece: u32,
+    at: u32,
 }
 
 impl Place {
-    fn new(id: u32, cell: &AccountCell) -> Self {
-        let prefix = cell.address().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        Self { prefix, id }
-    }
-
-    /// Which of `count` parts it belongs to; a later one has higher addresses.
-    const fn part(&self, count: usize) -> usize {
-        (self.prefix >> 56) as usize * count / 256
+    fn new(address: &Address, piece: usize, at: usize) -> Self {
+        let prefix = address.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Self { prefix, piece: piece as u32, at: at as u32 }
     }
 }
 
@@ -177,7 +194,7 @@ struct WrittenSlot {
 #[derive(Default)]
 struct Written {
     /// Accounts with a committed version.
-    accounts: Vec<Place>,
+    accounts: Vec<Drawn>,
     slots: Vec<WrittenSlot>,
 }
 
@@ -192,9 +209,9 @@ fn gather(tables: &Tables, accounts: Range<usize>, slots: Range<usize>, parts: &
     }
     for (id, cell) in tables.accounts(accounts) {
         if cell.chain.committed_stamp() != Stamp::BASE {
-            let place = Place::new(id, cell);
-            if let Some(part) = &mut parts[place.part(count)] {
-                part.accounts.push(place);
+            let drawn = Drawn::new(id, cell);
+            if let Some(part) = &mut parts[part_of(&drawn.address, count)] {
+                part.accounts.push(drawn);
             }
         }
     }
@@ -204,8 +221,8 @@ fn gather(tables: &Tables, accounts: Range<usize>, slots: Range<usize>, parts: &
             let base = || cell.known_base().unwrap_or_default();
             let before = if tables.void.contains(id) { U256::ZERO } else { base() };
             let at = stamp.position();
-            let place = Place::new(account, tables.account(account));
-            if let Some(part) = &mut parts[place.part(count)] {
+            let address = tables.account(account).address();
+            if let Some(part) = &mut parts[part_of(&address, count)] {
                 part.slots.push(WrittenSlot { account, next: END, slot, before, value, at });
             }
         }
@@ -221,6 +238,8 @@ const END: u32 = u32::MAX - 1;
 #[derive(Default)]
 struct Part {
     places: Vec<Place>,
+    /// Accounts that were not written themselves.
+    further: Vec<Drawn>,
     /// For each account of the tables its last slot in `slots`, [`END`] or [`UNSEEN`].
     heads: Vec<u32>,
     slots: Vec<WrittenSlot>,
@@ -232,60 +251,72 @@ struct Part {
 }
 
 impl Part {
+    fn clear(&mut self) {
+        let Self { places, further, heads, slots, changes, bundled, codes } = self;
+        places.clear();
+        further.clear();
+        heads.clear();
+        slots.clear();
+        changes.clear();
+        bundled.clear();
+        codes.clear();
+    }
+
     /// Makes the changes of what the pieces found, in order, or their part of a bundle.
-    fn fill<'w>(
+    fn fill(
         &mut self,
         tables: &Tables,
         kind: OutputKind,
-        written: impl Iterator<Item = MutexGuard<'w, Written>>,
+        mut pieces: Vec<MutexGuard<'_, Written>>,
     ) {
-        self.places.clear();
-        self.heads.clear();
+        self.clear();
         self.heads.resize(tables.account_count(), UNSEEN);
-        self.slots.clear();
-        self.changes.clear();
-        self.bundled.clear();
-        self.codes.clear();
+        let behind = pieces.len();
         // The pieces of accounts come first.
-        for mut written in written {
-            for place in written.accounts.drain(..) {
-                self.heads[place.id as usize] = END;
-                self.places.push(place);
+        for (piece, written) in pieces.iter_mut().enumerate() {
+            for (at, drawn) in written.accounts.iter().enumerate() {
+                self.heads[drawn.id as usize] = END;
+                self.places.push(Place::new(&drawn.address, piece, at));
             }
             for slot in written.slots.drain(..) {
-                self.link(tables, slot);
+                self.link(tables, slot, behind);
             }
         }
+        let Self { places, further, heads, slots, changes, bundled, codes } = self;
+        let drawn = |place: &Place| {
+            let piece = pieces.get(place.piece as usize).map_or(&*further, |piece| &piece.accounts);
+            &piece[place.at as usize]
+        };
+        let slots_of = |drawn: &Drawn| drawn.became.slots(heads[drawn.id as usize], slots);
         if kind == OutputKind::Bundle {
             // A bundle has no order.
-            let Self { places, heads, slots, bundled, .. } = self;
-            let part = |place: &Place| {
-                bundle_part(tables, tables.account(place.id), heads[place.id as usize], slots)
-            };
+            let part = |place: &Place| bundle_part(tables, drawn(place), slots_of(drawn(place)));
             bundled.extend(places.iter().filter_map(part));
             return;
         }
-        let address = |id| tables.account(id).address();
-        self.places.sort_unstable_by(|a, b| {
-            a.prefix.cmp(&b.prefix).then_with(|| address(a.id).cmp(&address(b.id)))
+        places.sort_unstable_by(|a, b| {
+            a.prefix.cmp(&b.prefix).then_with(|| drawn(a).address.cmp(&drawn(b).address))
         });
-        for Place { id, .. } in &self.places {
-            let cell = tables.account(*id);
-            let change = account_change(cell, self.heads[*id as usize], &self.slots);
+        for place in &*places {
+            let drawn = drawn(place);
+            let change = account_change(drawn, || slots_of(drawn));
             if change.changes_something() {
-                self.codes.extend(change.new_code());
-                self.changes.push(change);
+                codes.extend(change.new_code());
+                changes.push(change);
             }
         }
     }
 
-    /// Adds a slot to those of its account.
-    fn link(&mut self, tables: &Tables, slot: WrittenSlot) {
+    /// Adds a slot to those of its account, which stands `behind` the pieces if it was not written
+    /// itself.
+    fn link(&mut self, tables: &Tables, slot: WrittenSlot, behind: usize) {
         let id = slot.account;
         let head = &mut self.heads[id as usize];
         let next = match *head {
             UNSEEN => {
-                self.places.push(Place::new(id, tables.account(id)));
+                let drawn = Drawn::new(id, tables.account(id));
+                self.places.push(Place::new(&drawn.address, behind, self.further.len()));
+                self.further.push(drawn);
                 END
             }
             known => known,
@@ -336,32 +367,34 @@ fn written(head: u32, slots: &[WrittenSlot]) -> impl Iterator<Item = &WrittenSlo
     std::iter::successors(slots.get(head as usize), |slot| slots.get(slot.next as usize))
 }
 
-/// What became of an account; the chain of its slots begins at `head`.
-fn account_change(cell: &AccountCell, head: u32, slots: &[WrittenSlot]) -> AccountChange {
-    let became = Became::new(cell);
+/// What became of an account; `slots` are those that changed.
+fn account_change<S: Iterator<Item = (U256, U256, U256)>>(
+    drawn: &Drawn,
+    slots: impl Fn() -> S,
+) -> AccountChange {
+    let Drawn { address, became, .. } = drawn;
     let mut storage = Vec::new();
     if became.after.exists {
-        storage.reserve_exact(written(head, slots).count());
-        storage.extend(became.slots(head, slots).map(|(slot, _, value)| (slot, value)));
+        storage.reserve_exact(slots().count());
+        storage.extend(slots().map(|(slot, _, value)| (slot, value)));
         storage.sort_unstable_by_key(|(slot, _)| *slot);
     }
     let (before, after) = (became.before.info(), became.after.info());
-    AccountChange { address: cell.address(), before, after, wiped: became.is_wiped(), storage }
+    AccountChange { address: *address, before, after, wiped: became.is_wiped(), storage }
 }
 
 /// The same in a bundle.
 fn bundle_part(
     tables: &Tables,
-    cell: &AccountCell,
-    head: u32,
-    slots: &[WrittenSlot],
+    drawn: &Drawn,
+    slots: impl Iterator<Item = (U256, U256, U256)>,
 ) -> Option<bundle::Part> {
-    let became = Became::new(cell);
+    let Drawn { address, became, .. } = drawn;
     let net = bundle::Net {
         before: became.before.info(),
         after: became.after.info(),
         destroyed: became.after.wiped > 0,
         again: became.after.again,
     };
-    bundle::account(cell.address(), net, became.slots(head, slots), |hash| tables.code(hash))
+    bundle::account(*address, net, slots, |hash| tables.code(hash))
 }

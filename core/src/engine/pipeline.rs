@@ -391,6 +391,7 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
             listed: None,
             runs_ahead: false,
             forecast,
+            plan: None,
         };
         Flight { index, run: Run::new(machine, input, committer, Unwatched), layer }
     }

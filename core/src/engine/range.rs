@@ -165,11 +165,11 @@ impl Engine {
         });
         if !ended && hand_out(&pipeline, &mut given, each).is_continue() {
             let failure = pipeline.into_failure();
-            shelf.tidy();
+            shelf.tidy(&mut pool.sharer(true));
             return failure.map_or(Ok(given), Err);
         }
         drop(pipeline);
-        shelf.tidy();
+        shelf.tidy(&mut pool.sharer(true));
         Ok(given)
     }
 }

@@ -147,6 +147,22 @@ impl Item {
     }
 }
 
+/// What a block's transactions say of each other, whatever is known of earlier blocks.
+#[derive(Debug)]
+pub(crate) struct Plan<'b> {
+    items: Box<[Item]>,
+    /// The transaction that one waits for whatever is known, if any ([`super::dependencies`]).
+    before: Box<[u32]>,
+    chains: Chains<'b>,
+}
+
+impl<'b> Plan<'b> {
+    pub(crate) fn new(block: &'b Block, optimisations: Optimisations) -> Self {
+        let items = block.transactions.iter().map(Item::new).collect();
+        Self { items, before: before(block, optimisations), chains: Chains::new(block) }
+    }
+}
+
 /// Hands out the transactions of one block.
 #[derive(Debug)]
 pub(crate) struct Schedule<'b> {
@@ -175,14 +191,22 @@ impl<'b> Schedule<'b> {
         optimisations: Optimisations,
         forecast: Option<&Forecast<'_>>,
     ) -> Self {
+        Self::planned(block, Plan::new(block, optimisations), optimisations, forecast)
+    }
+
+    /// The same with a plan that was made before, with the same optimisations.
+    pub(crate) fn planned(
+        block: &Block,
+        plan: Plan<'b>,
+        optimisations: Optimisations,
+        forecast: Option<&Forecast<'_>>,
+    ) -> Self {
+        let Plan { items, before, chains } = plan;
         let expected = |index| forecast.and_then(|forecast| forecast.of(index));
         let conflicts = |index| expected(index).is_some_and(|call| call.conflicts);
-        let items: Box<[Item]> = block.transactions.iter().map(Item::new).collect();
-        let chains = Chains::new(block);
         (0..block.transactions.len())
             .filter(|index| conflicts(*index))
             .for_each(|index| chains.failed(index));
-        let before = before(block, optimisations);
         let long =
             if optimisations.long_first { long(block, forecast, &before) } else { VecDeque::new() };
         Self {

@@ -22,7 +22,33 @@ const MOST: usize = WINDOW;
 const BYTES: usize = 4 << 20;
 
 /// Records at rest. They travel between workers, as pointers.
-type Records = Vec<Box<Record>>;
+#[derive(Default)]
+struct Records {
+    #[allow(clippy::vec_box)]
+    all: Vec<Box<Record>>,
+    /// The memory of all of them: who has one in hand knows it, and nobody else has to look.
+    bytes: usize,
+}
+
+impl Records {
+    fn push(&mut self, record: Box<Record>) {
+        self.bytes += record.bytes();
+        self.all.push(record);
+    }
+
+    fn pop(&mut self) -> Option<Box<Record>> {
+        let record = self.all.pop()?;
+        self.bytes -= record.bytes();
+        Some(record)
+    }
+
+    /// Moves the other ones here, up to the bound; the rest are freed.
+    fn append(&mut self, other: &mut Self) {
+        while self.all.len() + other.all.len() > MOST && other.pop().is_some() {}
+        self.all.append(&mut other.all);
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
 
 /// One worker's records.
 type Bin = Line<Mutex<Records>>;
@@ -47,26 +73,29 @@ impl Spares {
     /// Gives a record back to the worker that has filled it.
     fn give(&self, record: Box<Record>) {
         let mut bin = self.bin(record.owner).lock();
-        if bin.len() < MOST {
+        if bin.all.len() < MOST {
             bin.push(record);
         }
     }
 
     /// Gives back what its owner has left in its `hand`.
     fn leave(&self, owner: usize, hand: &mut Records) {
-        let mut bin = self.bin(owner).lock();
-        hand.truncate(MOST.saturating_sub(bin.len()));
-        bin.append(hand);
+        self.bin(owner).lock().append(hand);
     }
 
     /// Frees what is too much to be kept from block to block.
     pub(crate) fn tidy(&mut self) {
         for bin in &mut self.0 {
-            let mut bytes = 0;
-            bin.0.get_mut().retain(|record| {
-                bytes += record.bytes();
-                bytes <= BYTES
-            });
+            let records = bin.0.get_mut();
+            if records.bytes > BYTES {
+                let mut bytes = 0;
+                let all = std::mem::take(records).all.into_iter();
+                let kept = all.filter(|record| {
+                    bytes += record.bytes();
+                    bytes <= BYTES
+                });
+                kept.for_each(|record| records.push(record));
+            }
         }
     }
 }
@@ -80,12 +109,12 @@ pub(crate) struct Supply {
 
 impl Supply {
     pub(crate) const fn new(tables: Arc<Tables>, owner: usize) -> Self {
-        Self { tables, owner, records: Vec::new() }
+        Self { tables, owner, records: Records { all: Vec::new(), bytes: 0 } }
     }
 
     /// A record for the owner's next execution.
     pub(crate) fn take(&mut self) -> Box<Record> {
-        if self.records.is_empty() {
+        if self.records.all.is_empty() {
             self.tables.spares.take(self.owner, &mut self.records);
         }
         let mut record = self.records.pop().unwrap_or_default();
@@ -122,28 +151,38 @@ mod tests {
 
     #[test]
     fn a_record_returns_to_its_owner() {
-        let (spares, mut hand) = (Spares::new(), Vec::new());
+        let (spares, mut hand) = (Spares::new(), Records::default());
         spares.give(record(1, 0));
         spares.give(record(2, 0));
-        spares.leave(1, &mut vec![record(1, 0)]);
+        hand.push(record(1, 0));
+        spares.leave(1, &mut hand);
         spares.take(1, &mut hand);
-        assert_eq!(hand.iter().map(|record| record.owner).collect::<Vec<_>>(), [1, 1]);
-        hand.clear();
+        assert_eq!(hand.all.iter().map(|record| record.owner).collect::<Vec<_>>(), [1, 1]);
+        hand = Records::default();
         spares.take(1, &mut hand);
-        assert!(hand.is_empty());
+        assert!(hand.all.is_empty());
         (0..2 * MOST).for_each(|_| spares.give(record(3, 0)));
+        hand.push(record(3, 0));
+        spares.leave(3, &mut hand);
+        assert!(hand.all.is_empty());
         spares.take(3, &mut hand);
-        assert_eq!(hand.len(), MOST);
+        assert_eq!(hand.all.len(), MOST);
     }
 
     #[test]
     fn what_is_kept_has_a_bound_in_bytes() {
-        let (mut spares, mut hand) = (Spares::new(), Vec::new());
+        let (mut spares, mut hand) = (Spares::new(), Records::default());
         let half = BYTES / 2 / size_of::<AccountWrite>() + 1;
         (0..5).for_each(|_| spares.give(record(1, 10)));
         (0..5).for_each(|_| spares.give(record(1, half)));
         spares.tidy();
         spares.take(1, &mut hand);
-        assert_eq!(hand.len(), 6);
+        assert_eq!(hand.all.len(), 6);
+        let bytes =
+            |records: &Records| records.all.iter().map(|record| record.bytes()).sum::<usize>();
+        assert_eq!(hand.bytes, bytes(&hand));
+        assert!(hand.bytes <= BYTES);
+        hand.pop();
+        assert_eq!(hand.bytes, bytes(&hand));
     }
 }

@@ -125,6 +125,7 @@ impl Engine {
                 listed: None,
                 runs_ahead: false,
                 forecast: Forecast::wanted(optimisations, predictor, block),
+                plan: None,
             };
             let ahead = Ahead::new(Revm::new(&env, block, true), input, Unwatched);
             let prepared = catch_unwind(AssertUnwindSafe(|| {
@@ -143,7 +144,7 @@ impl Engine {
                 host(&mut Speculation { steps: Steps::new(&ahead), env: &env })
             })
         }));
-        shelf.tidy();
+        shelf.tidy(&mut pool.sharer(!source.is_slow()));
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

@@ -11,7 +11,7 @@ use super::{
     arena::{Arena, Cursor},
     cells::{AccountCell, SlotCell, account_key, slot_key},
     index::Index,
-    output::Drafts,
+    output::{Drafts, Share, alone},
     spares::Spares,
 };
 use crate::{
@@ -39,6 +39,10 @@ type Seeded = foldhash::fast::RandomState;
 
 /// Locks under which codes are read from the source.
 const SHARDS: usize = 64;
+
+/// Cells that one thread clears at once, and fewer pieces than are worth a second thread.
+const PIECE: usize = 256;
+const FEW_PIECES: usize = 4;
 
 /// How much gas a block uses for each account and each slot that it reads, roughly: mainnet blocks
 /// have fewer.
@@ -104,29 +108,45 @@ pub(crate) struct Reserve {
 /// The sets of tables that an engine has, each for one block at a time: one for a single block, up
 /// to four for a range. A set is free once nobody else holds it.
 #[derive(Default)]
-pub(crate) struct Shelf(Vec<Arc<Tables>>);
+pub(crate) struct Shelf {
+    empty: Vec<Arc<Tables>>,
+    used: Vec<Arc<Tables>>,
+}
 
 impl Shelf {
     /// Empty tables with room for such a block.
     pub(crate) fn begin(&mut self, block: &Block) -> Arc<Tables> {
-        let at = match self.0.iter_mut().position(|tables| Arc::get_mut(tables).is_some()) {
-            Some(at) => at,
-            None => {
-                self.0.push(Arc::new(Tables::new()));
-                self.0.len() - 1
-            }
-        };
-        if let Some(tables) = Arc::get_mut(&mut self.0[at]) {
-            tables.reset();
+        let mut tables = self.empty.pop().or_else(|| self.free()).unwrap_or_default();
+        if let Some(tables) = Arc::get_mut(&mut tables) {
             tables.expect(block);
         }
-        self.0[at].clone()
+        self.used.push(tables.clone());
+        tables
     }
 
-    /// Forgets the blocks; keeps the memory.
-    pub(crate) fn tidy(&mut self) {
-        // A set that somebody still holds is left to that one.
-        self.0.retain_mut(|tables| Arc::get_mut(tables).map(Tables::reset).is_some());
+    /// A used set that nobody else holds any more, emptied.
+    fn free(&mut self) -> Option<Arc<Tables>> {
+        let at = self.used.iter_mut().position(|tables| Arc::get_mut(tables).is_some())?;
+        let mut tables = self.used.swap_remove(at);
+        Arc::get_mut(&mut tables).map(|tables| tables.reset(&mut alone))?;
+        Some(tables)
+    }
+
+    /// Forgets the blocks; keeps the memory. The threads share that.
+    pub(crate) fn tidy(&mut self, share: Share<'_>) {
+        for mut tables in self.used.drain(..) {
+            // A set that somebody still holds is left to that one.
+            if let Some(free) = Arc::get_mut(&mut tables) {
+                free.reset(share);
+                self.empty.push(tables);
+            }
+        }
+    }
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -292,9 +312,13 @@ impl Tables {
     }
 
     /// Forgets the block; keeps the memory.
-    pub(crate) fn reset(&mut self) {
-        self.accounts.reset(AccountCell::clear);
-        self.slots.reset(SlotCell::clear);
+    pub(crate) fn reset(&mut self, share: Share<'_>) {
+        let accounts = self.accounts.reset(PIECE).map(Cells::Accounts);
+        let slots = self.slots.reset(PIECE).map(Cells::Slots);
+        let pieces: Vec<_> = accounts.chain(slots).map(Mutex::new).collect();
+        let share = if pieces.len() < FEW_PIECES { &mut alone } else { share };
+        share(pieces.len(), &|piece| pieces[piece].lock().clear());
+        drop(pieces);
         self.account_index.begin(0);
         self.slot_index.begin(0);
         *self.common.get_mut() = Reserve::default();
@@ -303,5 +327,20 @@ impl Tables {
         self.void.clear();
         self.spares.tidy();
         self.drafts.get_mut().tidy();
+    }
+}
+
+/// Some cells of a block that is over.
+enum Cells<'t> {
+    Accounts(&'t mut [AccountCell]),
+    Slots(&'t mut [SlotCell]),
+}
+
+impl Cells<'_> {
+    fn clear(&mut self) {
+        match self {
+            Self::Accounts(cells) => cells.iter_mut().for_each(AccountCell::clear),
+            Self::Slots(cells) => cells.iter_mut().for_each(SlotCell::clear),
+        }
     }
 }

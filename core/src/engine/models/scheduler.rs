@@ -171,6 +171,7 @@ pub(super) fn one_block(claims: impl FnOnce(&[Script]) -> Option<Claims>) {
         listed: listed.as_ref(),
         runs_ahead: rng.gen_range(0..2) == 0,
         forecast: Forecast::wanted(optimisations(&mut rng), &predictor, &block),
+        plan: None,
     };
     let mut pool = Pool::new(HELPERS);
     let outcome = Run::new(Scripted(scripts), input, committer, Unwatched).drive(&mut pool);

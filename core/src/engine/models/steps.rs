@@ -106,6 +106,7 @@ fn one_schedule() {
         listed: None,
         runs_ahead: false,
         forecast: None,
+        plan: None,
     };
     let ahead = Ahead::new(Scripted(scripts.clone()), input, Unwatched);
     let mut pool = Pool::new(HELPERS);
