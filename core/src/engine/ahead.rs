@@ -36,8 +36,10 @@ use crate::{
     },
     trace::RunKind,
 };
+use alloy_consensus::Transaction as _;
 use std::{
     any::Any,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
@@ -273,8 +275,26 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         let claim = self.schedule.claim(worker.last, idle);
         if let Claim::Run(indices) = &claim {
             worker.last = indices.clone().last();
+            if indices.len() > 1 {
+                self.read_together(worker, indices.clone());
+            }
         }
         claim
+    }
+
+    /// Reads the accounts of payments before the first of them runs: the processor waits for
+    /// several reads at once, and between executions for one after the other.
+    fn read_together(&self, worker: &mut Worker<V::Instance>, indices: Range<usize>) {
+        if self.fetches.is_some() {
+            return;
+        }
+        let payments = &self.input.block.transactions[indices];
+        let accounts = payments.iter().flat_map(|tx| [Some(tx.signer()), tx.to()]).flatten();
+        let view = self.vm.view(&mut worker.vm);
+        // A read that fails is made again by whoever depends on it.
+        if catch_unwind(AssertUnwindSafe(|| view.read_together(accounts))).is_err() {
+            self.renew(worker);
+        }
     }
 
     /// Executes a claimed transaction ahead of its turn, publishes what it wrote, marks it ready.

@@ -225,6 +225,19 @@ impl<'b> View<'b> {
         Ok(())
     }
 
+    /// Fills the base values of accounts that are going to be read, until a read fails.
+    pub(crate) fn read_together(&mut self, addresses: impl Iterator<Item = Address>) {
+        if !self.parent.is_final() {
+            return;
+        }
+        for address in addresses {
+            let id = self.account_id(&address);
+            if self.read_account(id, address).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Fills the base values of a place before anybody asks for them.
     pub(crate) fn prefetch(&mut self, place: &Place) -> Result<(), ViewError> {
         self.check_stop()?;
