@@ -55,21 +55,28 @@ pub(crate) struct Prefetch {
 }
 
 impl Prefetch {
-    /// Everything that the list names: accounts, then codes, then slots.
+    /// Everything that the list names: accounts whose storage is accessed, their codes, their slots,
+    /// then all other accounts. Who calls a contract has to make its reads one after the other;
+    /// payments have two of them, and come in great numbers.
     pub(crate) fn new(list: &[AccountChanges], tables: &Tables) -> Self {
         let mut places = Vec::new();
-        let ids: Vec<u32> = list.iter().map(|entry| tables.account_id(&entry.address)).collect();
-        let entries = || list.iter().zip(&ids);
-        let place = |entry: &AccountChanges, id, part| Place { id, address: entry.address, part };
-        places.extend(entries().map(|(entry, id)| place(entry, *id, Part::Account)));
-        let runs = entries()
-            .filter(|(entry, _)| entry.storage_changes.len() + entry.storage_reads.len() > 0);
-        places.extend(runs.map(|(entry, id)| place(entry, *id, Part::Code)));
-        for (entry, id) in entries() {
-            let changed = entry.storage_changes.iter().map(|changes| changes.slot);
-            let slots = changed.chain(entry.storage_reads.iter().copied());
-            places.extend(slots.map(|slot| place(entry, *id, Part::Slot(slot))));
+        let ids = list.iter().map(|entry| tables.account_id(&entry.address));
+        let runs = |(entry, _): &(&AccountChanges, u32)| {
+            entry.storage_changes.len() + entry.storage_reads.len() > 0
+        };
+        let (run, rest): (Vec<_>, Vec<_>) = list.iter().zip(ids).partition(runs);
+        let place = |(entry, id): &(&AccountChanges, u32), part| {
+            let address = entry.address;
+            Place { id: *id, address, part }
+        };
+        places.extend(run.iter().map(|entry| place(entry, Part::Account)));
+        places.extend(run.iter().map(|entry| place(entry, Part::Code)));
+        for entry in &run {
+            let changed = entry.0.storage_changes.iter().map(|changes| changes.slot);
+            let slots = changed.chain(entry.0.storage_reads.iter().copied());
+            places.extend(slots.map(|slot| place(entry, Part::Slot(slot))));
         }
+        places.extend(rest.iter().map(|entry| place(entry, Part::Account)));
         Self { places: places.into(), next: AtomicUsize::new(0) }
     }
 
