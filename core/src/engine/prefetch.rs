@@ -55,9 +55,9 @@ pub(crate) struct Prefetch {
 }
 
 impl Prefetch {
-    /// Everything that the list names: accounts whose storage is accessed, their codes, their slots,
-    /// then all other accounts. Who calls a contract has to make its reads one after the other;
-    /// payments have two of them, and come in great numbers.
+    /// Everything that the list names: accounts whose storage is accessed, their codes, their
+    /// slots, then all other accounts. Who calls a contract has to make its reads one after the
+    /// other; payments have two of them, and come in great numbers.
     pub(crate) fn new(list: &[AccountChanges], tables: &Tables) -> Self {
         let mut places = Vec::new();
         let ids = list.iter().map(|entry| tables.account_id(&entry.address));
