@@ -14,6 +14,7 @@ use crate::{
     exit::{EXIT_CODES, Exit},
     replay::{
         input::{self, WorkloadArgs},
+        latency,
         machine::Machine,
         report::Printer,
     },
@@ -22,7 +23,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use measure::{Bench, Measured};
 use report::Summary;
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 /// Arguments of `braid bench`.
 #[derive(Debug, Clone, Args)]
@@ -72,7 +73,7 @@ pub fn run(args: &BenchArgs) -> Exit {
     let printer = Printer::new(args.json);
     let mut exit = Exit::Fine;
     let records = input::load(&args.paths, &args.workload, &printer, &mut exit);
-    let latency = Duration::from_micros(args.read_latency);
+    let latency = latency::from_micros(args.read_latency);
     let bench = Bench::new(args.rounds as usize, latency);
     let progress = ProgressBar::new(records.len() as u64);
     let mut measured: Vec<Measured<'_>> = Vec::with_capacity(records.len());

@@ -10,6 +10,18 @@ use std::{
     time::Duration,
 };
 
+/// The latency of so many microseconds. With one the process goes without transparent huge pages:
+/// the heaps of threads that mostly wait are small, and to clear 2 MiB for a few KiB takes up to
+/// milliseconds where the machine is a guest.
+pub fn from_micros(micros: u64) -> Duration {
+    #[cfg(target_os = "linux")]
+    if micros > 0 {
+        // A system that has no such pages needs no help.
+        let _set = rustix::thread::disable_transparent_huge_pages(true);
+    }
+    Duration::from_micros(micros)
+}
+
 /// A source that sleeps before each answer, and counts its answers.
 pub struct Slow<'a> {
     inner: &'a dyn StateSource,

@@ -27,7 +27,7 @@ use measure::{BlockReport, How, measure, measure_by_pass};
 use predictions::Learned;
 use report::{Printer, Summary};
 use sides::Task;
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 /// The form of the changed state on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -203,7 +203,7 @@ pub fn run(args: &ReplayArgs) -> Exit {
     let engine = Engine::new(options.clone());
     let how = How {
         rounds: args.rounds as usize,
-        latency: Duration::from_micros(args.read_latency),
+        latency: latency::from_micros(args.read_latency),
         task: args.task(),
     };
     let learned = match Learned::begin(&engine, args) {
