@@ -27,6 +27,14 @@ use std::{
 /// The caller looks as long whether everybody has left before it parks.
 const SPIN: Duration = Duration::from_micros(200);
 
+/// Calls a function with each number below a count, on one thread or on several.
+pub(crate) type Share<'s> = &'s mut dyn FnMut(usize, &(dyn Fn(usize) + Sync));
+
+/// The calling thread does all of it.
+pub(crate) fn alone(count: usize, piece: &(dyn Fn(usize) + Sync)) {
+    (0..count).for_each(piece);
+}
+
 type Job = &'static (dyn Fn(usize) + Sync);
 
 #[derive(Default)]
@@ -120,7 +128,7 @@ impl Pool {
     /// Calls `piece` with each number below `count`, on all threads at once.
     pub(crate) fn share(&mut self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
         if count < 2 {
-            return (0..count).for_each(piece);
+            return alone(count, piece);
         }
         let next = AtomicUsize::new(0);
         let panicked = Mutex::new(None);
@@ -169,13 +177,13 @@ impl Pool {
         }
     }
 
-    /// [`Self::share`] as a function, or, where the threads shall have no part in it, a loop.
+    /// [`Self::share`], or, where the threads shall have no part in it, [`alone`].
     pub(crate) fn sharer(
         &mut self,
         wanted: bool,
     ) -> impl FnMut(usize, &(dyn Fn(usize) + Sync)) + use<'_> {
         move |count, piece| {
-            if wanted { self.share(count, piece) } else { (0..count).for_each(piece) }
+            if wanted { self.share(count, piece) } else { alone(count, piece) }
         }
     }
 

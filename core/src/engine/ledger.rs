@@ -117,6 +117,7 @@ mod tests {
     };
     use crate::{
         block::Block,
+        pool::alone,
         sequential::PlainLedger,
         source::{MemoryState, StateSource},
         splitmix::SplitMix64,
@@ -265,7 +266,7 @@ mod tests {
             assert!(failure.borrow().is_none());
             let expected = taken(plain.canonical.take().unwrap());
             statuses.extend(expected.state.values().map(|account| account.status));
-            let bundle = output::bundle(&tables, &mut output::alone);
+            let bundle = output::bundle(&tables, &mut alone);
             assert_same(&format!("seed {seed}, engine"), &expected, &bundle);
             assert_same(&format!("seed {seed}, bare"), &expected, &plain.into_bundle());
         }

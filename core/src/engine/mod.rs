@@ -74,7 +74,7 @@ pub use speculation::{Speculated, Speculation, Validation};
 
 use crate::{
     AccessListCheck, Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource,
-    pool::Pool,
+    pool::{Pool, alone},
     sequential::{execute_bare, execute_bare_with_access_list},
     sync::Mutex,
     tally::panic_message,
@@ -382,7 +382,7 @@ impl Engine {
     /// Calls `piece` with each number below `count`, on all of the engine's threads at once.
     pub(crate) fn beside(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
         if count < 2 {
-            return (0..count).for_each(piece);
+            return alone(count, piece);
         }
         self.inner.lock().pool.share(count, piece);
     }

@@ -19,19 +19,12 @@ use super::{
 use crate::{
     bundle,
     outcome::{AccountChange, OutputKind, StateChanges},
+    pool::{Share, alone},
     sync::{Mutex, MutexGuard},
 };
 use alloy_primitives::{Address, B256, U256};
 use revm::database::BundleState;
 use std::ops::Range;
-
-/// Calls a function with each number below a count, on one thread or on several.
-pub(crate) type Share<'s> = &'s mut dyn FnMut(usize, &(dyn Fn(usize) + Sync));
-
-/// The calling thread does all of it.
-pub(crate) fn alone(count: usize, piece: &(dyn Fn(usize) + Sync)) {
-    (0..count).for_each(piece);
-}
 
 /// Cells that one piece of the first step goes through.
 const PIECE: usize = 256;

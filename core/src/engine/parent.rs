@@ -213,7 +213,7 @@ mod tests {
         super::{ledger::Ledger, output, sink::Sink, tables::Shelf, view::View},
         *,
     };
-    use crate::{block::Block, source::MemoryState, splitmix::SplitMix64};
+    use crate::{block::Block, pool::alone, source::MemoryState, splitmix::SplitMix64};
     use revm::{
         Database, DatabaseCommit,
         bytecode::Bytecode,
@@ -308,7 +308,7 @@ mod tests {
                 }
             }
             let mut after = source.clone();
-            after.apply(&output::flat(&tables, &mut output::alone));
+            after.apply(&output::flat(&tables, &mut alone));
             let expected = seen(&mut &after);
             let at_first = random.below(2) == 0;
             if at_first {
@@ -316,7 +316,7 @@ mod tests {
             }
             layer.close();
             assert_eq!(seen(&mut *reader), expected, "seed {seed}, looked before: {at_first}");
-            let again = output::flat(&tables, &mut output::alone);
+            let again = output::flat(&tables, &mut alone);
             let mut after = source.clone();
             after.apply(&again);
             assert_eq!(seen(&mut &after), expected, "seed {seed}: the output is the same");

@@ -63,6 +63,7 @@ use crate::{
     block::Receipt,
     error::{ExecuteError, HostError},
     outcome::{Outcome, OutputKind, StateOutput},
+    pool::alone,
     sync::{
         Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -229,7 +230,7 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         };
         self.hand_over();
         let tables = &*run.ahead.input.tables;
-        let changes = output::flat(tables, &mut output::alone);
+        let changes = output::flat(tables, &mut alone);
         self.setting.overlay.add(&changes);
         self.set_up(&mut shelf);
         let statistics = run.ahead.counters.statistics(run.ahead.schedule.backed_off());
@@ -237,7 +238,7 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         let output = self.setting.output;
         let changed = || match output {
             OutputKind::Flat => StateOutput::Flat(changes),
-            OutputKind::Bundle => StateOutput::Bundle(output::bundle(tables, &mut output::alone)),
+            OutputKind::Bundle => StateOutput::Bundle(output::bundle(tables, &mut alone)),
         };
         let outcome = tally::outcome(output, canonical, result, statistics, changed);
         self.outcomes.lock().push_back((*index, outcome));

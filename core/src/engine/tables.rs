@@ -11,11 +11,12 @@ use super::{
     arena::{Arena, Cursor},
     cells::{AccountCell, SlotCell, account_key, slot_key},
     index::Index,
-    output::{Drafts, Share, alone},
+    output::Drafts,
     spares::Spares,
 };
 use crate::{
     block::Block,
+    pool::{Share, alone},
     sync::{
         Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -116,7 +117,8 @@ pub(crate) struct Shelf {
 impl Shelf {
     /// Empty tables with room for such a block.
     pub(crate) fn begin(&mut self, block: &Block) -> Arc<Tables> {
-        let mut tables = self.empty.pop().or_else(|| self.free()).unwrap_or_default();
+        let mut tables =
+            self.empty.pop().or_else(|| self.free()).unwrap_or_else(|| Arc::new(Tables::new()));
         if let Some(tables) = Arc::get_mut(&mut tables) {
             tables.expect(block);
         }
@@ -141,12 +143,6 @@ impl Shelf {
                 self.empty.push(tables);
             }
         }
-    }
-}
-
-impl Default for Tables {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
