@@ -1,7 +1,8 @@
 //! Persistent worker threads and the gate through which they enter a block.
 //!
-//! Role: lend one borrowed closure to named, parked threads. Actors: the caller of [`Pool::run`]
-//! and the pool's threads. This is the only module of the crate that uses `unsafe`.
+//! Role: lend one borrowed closure to named, parked threads, and, built on that, share pieces of
+//! work among them. Actors: the caller of [`Pool::run`] and the pool's threads. This is the only
+//! module of the crate that uses `unsafe`.
 //!
 //! Protocol. The caller opens the gate (job set, generation raised), works itself, then closes the
 //! gate (job cleared) and waits until nobody is inside. A thread enters only under the lock, only

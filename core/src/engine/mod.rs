@@ -43,6 +43,7 @@ mod output;
 mod overlay;
 mod parent;
 mod pipeline;
+mod plan;
 mod predictor;
 mod prefetch;
 mod range;

@@ -14,20 +14,20 @@
 use super::{
     Optimisations,
     chains::Chains,
-    dependencies::{NONE, before},
+    dependencies::NONE,
     forecast::Forecast,
     order::long,
+    plan::{IDLE, Item, Plan},
     record::Record,
     work::INTRINSIC,
 };
 use crate::{
-    block::{Block, Transaction},
+    block::Block,
     sync::{
         Line, Mutex,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
-use alloy_consensus::{Transaction as _, transaction::Recovered};
 use std::{collections::VecDeque, ops::Range};
 
 /// How far beyond the head workers speculate: bounds memory. While one long transaction holds the
@@ -46,10 +46,6 @@ const PROBE: usize = 8;
 const PROBE_FAILURES: usize = 4;
 /// The longest pause, in transactions: a block's conflicts may end.
 const MAX_PAUSE: usize = 128;
-
-/// The state of a transaction that was not executed yet; any other is the worker that did it,
-/// plus one, the last of them standing for all with higher numbers.
-const IDLE: u8 = 0;
 
 /// What a worker should do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,54 +108,6 @@ pub(crate) struct BackOff {
 impl Default for BackOff {
     fn default() -> Self {
         Self { commits: 0, failures: 0, pause: 8 }
-    }
-}
-
-/// What workers tell each other about one transaction: all of it on one cache line, because each
-/// of them looks at it, and nothing else there, because they write to it at the same time.
-#[derive(Debug)]
-#[repr(align(64))]
-struct Item {
-    /// [`IDLE`], or who executed it.
-    status: AtomicU8,
-    /// Its speculation failed: the next one with its target waits for it.
-    failed: AtomicBool,
-    /// It began when the previous one with its target had come to an end.
-    sound: AtomicBool,
-    /// A call without data: a plain payment, unless its target has code.
-    payment: bool,
-    /// Its record, once it is ready; none stands for a speculation that came to nothing. Who
-    /// takes it, or makes it unready again, holds the lock.
-    record: Mutex<Option<Box<Record>>>,
-}
-
-impl Item {
-    fn new(tx: &Recovered<Transaction>) -> Self {
-        let payment =
-            tx.input().is_empty() && tx.kind().is_call() && tx.authorization_list().is_none();
-        Self {
-            status: AtomicU8::new(IDLE),
-            failed: AtomicBool::new(false),
-            sound: AtomicBool::new(false),
-            payment,
-            record: Mutex::new(None),
-        }
-    }
-}
-
-/// What a block's transactions say of each other, whatever is known of earlier blocks.
-#[derive(Debug)]
-pub(crate) struct Plan<'b> {
-    items: Box<[Item]>,
-    /// The transaction that one waits for whatever is known, if any ([`super::dependencies`]).
-    before: Box<[u32]>,
-    chains: Chains<'b>,
-}
-
-impl<'b> Plan<'b> {
-    pub(crate) fn new(block: &'b Block, optimisations: Optimisations) -> Self {
-        let items = block.transactions.iter().map(Item::new).collect();
-        Self { items, before: before(block, optimisations), chains: Chains::new(block) }
     }
 }
 
@@ -505,7 +453,7 @@ impl<'b> Schedule<'b> {
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
     use super::*;
-    use alloy_consensus::{SignableTransaction, TxLegacy};
+    use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
     use alloy_primitives::{Address, Signature};
 
     /// Calls of one contract by separate senders.
