@@ -52,7 +52,8 @@ impl<'b> Chains<'b> {
 
     fn links(&self) -> &Links {
         self.links.get_or_init(|| {
-            let previous = previous(self.block.transactions.iter().map(|tx| tx.to()));
+            let transactions = &self.block.transactions;
+            let previous = previous(transactions.len(), |index| transactions[index].to());
             let mut first: Box<[u32]> = (0..previous.len() as u32).collect();
             for (index, previous) in previous.iter().enumerate() {
                 if *previous != NONE {

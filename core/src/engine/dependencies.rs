@@ -8,9 +8,10 @@
 //! Invariant: nothing of it can change a result; a wrong answer costs a re-execution or a wait.
 
 use super::Optimisations;
-use crate::block::{Block, Transaction};
-use alloy_consensus::{Transaction as _, transaction::Recovered};
-use std::{collections::HashMap, hash::Hash};
+use crate::block::Block;
+use alloy_consensus::Transaction as _;
+use hashbrown::{HashTable, hash_table::Entry};
+use std::hash::{BuildHasher, Hash};
 
 type Seeded = foldhash::fast::RandomState;
 
@@ -23,18 +24,19 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) fn before(block: &Block, optimisations: Optimisations) -> Box<[u32]> {
     let transactions = &block.transactions;
     if !optimisations.commutative_balances {
-        return previous(transactions.iter().map(|tx| Some(tx.signer())));
+        return previous(transactions.len(), |index| Some(transactions[index].signer()));
     }
     if !optimisations.sender_chains {
         return Box::default();
     }
-    let pair = |tx: &Recovered<Transaction>| {
+    let pair = |index: usize| {
+        let tx = &transactions[index];
         if tx.input().is_empty() {
             return None;
         }
         Some((tx.signer(), tx.to()?))
     };
-    let mut before = previous(transactions.iter().map(pair));
+    let mut before = previous(transactions.len(), pair);
     let selector = |index: usize| transactions[index].input().first_chunk::<4>();
     for last in 2..before.len() {
         let (first, middle) = (last - 2, last - 1);
@@ -47,24 +49,38 @@ pub(super) fn before(block: &Block, optimisations: Optimisations) -> Box<[u32]> 
     before
 }
 
-/// For each key the index of the previous equal one.
-pub(super) fn previous<K: Hash + Eq>(keys: impl Iterator<Item = Option<K>>) -> Box<[u32]> {
-    let most = keys.size_hint().1.unwrap_or_default();
-    let mut last = HashMap::<K, u32, Seeded>::default();
-    let mut find = |(index, key): (usize, Option<K>)| {
-        let key = key?;
+/// For each of `count` keys the index of the previous equal one. The table holds indices alone, so
+/// that it stays in a core's own cache where a block has very many.
+pub(super) fn previous<K: Hash + Eq>(
+    count: usize,
+    key: impl Fn(usize) -> Option<K>,
+) -> Box<[u32]> {
+    let seeded = Seeded::default();
+    let hash = |index: &u32| seeded.hash_one(key(*index as usize));
+    let mut last = HashTable::<u32>::new();
+    let mut find = |index: u32| {
+        let wanted = key(index as usize);
+        wanted.as_ref()?;
         if last.is_empty() {
-            last.reserve(most - index);
+            last.reserve(count - index as usize, hash);
         }
-        last.insert(key, index as u32)
+        let is = |other: &u32| key(*other as usize) == wanted;
+        match last.entry(seeded.hash_one(&wanted), is, hash) {
+            Entry::Occupied(mut entry) => Some(std::mem::replace(entry.get_mut(), index)),
+            Entry::Vacant(entry) => {
+                entry.insert(index);
+                None
+            }
+        }
     };
-    keys.enumerate().map(|at| find(at).unwrap_or(NONE)).collect()
+    (0..count as u32).map(|index| find(index).unwrap_or(NONE)).collect()
 }
 
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 pub(super) mod tests {
     use super::*;
-    use alloy_consensus::{SignableTransaction, TxLegacy};
+    use crate::block::Transaction;
+    use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
     use alloy_primitives::{Address, Signature};
 
     /// Sender, target, first byte of the data if there is any, gas limit.
