@@ -1,8 +1,8 @@
 //! Persistent worker threads and the gate through which they enter a block.
 //!
 //! Role: lend one borrowed closure to named, parked threads, and, built on that, share pieces of
-//! work among them. Actors: the caller of [`Pool::run`] and the pool's threads. This is the only
-//! module of the crate that uses `unsafe`.
+//! work, or parts of one vector, among them. Actors: the caller of [`Pool::run`] and the pool's
+//! threads. This is the only module of the crate that uses `unsafe`.
 //!
 //! Protocol. The caller opens the gate (job set, generation raised), works itself, then closes the
 //! gate (job cleared) and waits until nobody is inside. A thread enters only under the lock, only
@@ -18,6 +18,7 @@ use crate::sync::{
     thread::{self, JoinHandle},
 };
 use std::{
+    mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     time::{Duration, Instant},
@@ -34,6 +35,52 @@ pub(crate) type Share<'s> = &'s mut dyn FnMut(usize, &(dyn Fn(usize) + Sync));
 /// The calling thread does all of it.
 pub(crate) fn alone(count: usize, piece: &(dyn Fn(usize) + Sync)) {
     (0..count).for_each(piece);
+}
+
+/// One part of a vector that several threads fill.
+pub(crate) struct Room<'v, T> {
+    places: &'v mut [MaybeUninit<T>],
+    filled: usize,
+}
+
+impl<T> Room<'_, T> {
+    /// Puts a value into the next place. A part has as many as it was given.
+    pub(crate) fn push(&mut self, value: T) {
+        self.places[self.filled].write(value);
+        self.filled += 1;
+    }
+}
+
+/// Makes a vector of parts with these lengths, one after the other; `fill` fills the part with this
+/// number. Where it panics, what was put into places is leaked.
+pub(crate) fn in_parts<T: Send>(
+    lengths: &[usize],
+    share: Share<'_>,
+    fill: impl Fn(usize, &mut Room<'_, T>) + Sync,
+) -> Vec<T> {
+    let total = lengths.iter().sum();
+    let mut all = Vec::with_capacity(total);
+    let mut free = &mut all.spare_capacity_mut()[..total];
+    let room = |length: &usize| {
+        let places;
+        (places, free) = std::mem::take(&mut free).split_at_mut(*length);
+        Mutex::new(Room { places, filled: 0 })
+    };
+    let rooms: Vec<_> = lengths.iter().map(room).collect();
+    share(rooms.len(), &|part| fill(part, &mut rooms[part].lock()));
+    let is_full = |room: Mutex<Room<'_, T>>| {
+        let room = room.into_inner();
+        room.filled == room.places.len()
+    };
+    assert!(rooms.into_iter().all(is_full), "a part has fewer values than it was given places");
+    // SAFETY: the rooms are slices of the first `total` places that do not overlap and leave none
+    // out; each of them is full, and `Room::push`, which alone counts, has written to every place
+    // that it counted. So these places hold values; the capacity is at least `total`.
+    #[allow(unsafe_code)]
+    unsafe {
+        all.set_len(total);
+    }
+    all
 }
 
 type Job = &'static (dyn Fn(usize) + Sync);
@@ -339,6 +386,32 @@ impl Shared {
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vector_is_filled_in_parts_by_any_number_of_threads() {
+        for helpers in [0, 1, 3] {
+            let mut pool = Pool::new(helpers);
+            for lengths in [&[][..], &[0], &[3], &[2, 0, 5, 1]] {
+                let first = |part: usize| lengths[..part].iter().sum::<usize>();
+                // Boxed, so that a place without a value would be found out.
+                let all = in_parts(lengths, &mut pool.sharer(true), |part, room| {
+                    (first(part)..first(part + 1)).for_each(|value| room.push(Box::new(value)));
+                });
+                assert!(all.into_iter().map(|value| *value).eq(0..first(lengths.len())));
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_not_full_or_too_full_gives_no_vector() {
+        for pushed in [1, 3] {
+            let fill = |_part, room: &mut Room<'_, Box<u8>>| {
+                (0..pushed).for_each(|value| room.push(Box::new(value)));
+            };
+            let made = catch_unwind(|| in_parts(&[2, 2], &mut alone, fill));
+            assert!(made.is_err(), "{pushed} of 2");
+        }
+    }
 
     #[test]
     fn both_of_two_functions_are_called_once() {

@@ -79,7 +79,6 @@ pub(super) fn previous<K: Hash + Eq>(
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 pub(super) mod tests {
     use super::*;
-    use crate::block::Transaction;
     use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
     use alloy_primitives::{Address, Signature};
 

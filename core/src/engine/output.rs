@@ -5,12 +5,13 @@
 //! engine's threads, where there is enough to do. Locations may still be added to the tables
 //! meanwhile, by late speculative runs: those have no committed version.
 //!
-//! Two steps, each in pieces that need nothing of one another. The first goes through ranges of
+//! Three steps, each in pieces that need nothing of one another. The first goes through ranges of
 //! cells, in the order of their memory, and deals what became of them to parts, by the first byte
-//! of the account's address. The second sorts each of these parts and makes its changes; it looks
-//! at no cell whose account was written, because cells are far apart in its order. The parts follow
-//! one another in the output. The buffers of both steps are kept between blocks ([`Drafts`]):
-//! memory of this size would come fresh from the system each time.
+//! of the account's address. The second puts each of these parts in order. The third makes its
+//! changes, which stand where they belong at once: moving them costs as much as making them. These
+//! two look at no cell whose account was written, because cells are far apart in their order. The
+//! parts follow one another in the output. The buffers are kept between blocks ([`Drafts`]): memory
+//! of this size would come fresh from the system each time.
 
 use super::{
     cells::AccountCell,
@@ -18,8 +19,8 @@ use super::{
 };
 use crate::{
     bundle,
-    outcome::{AccountChange, OutputKind, StateChanges},
-    pool::{Share, alone},
+    outcome::{AccountChange, StateChanges},
+    pool::{Room, Share, alone, in_parts},
     sync::{Mutex, MutexGuard},
 };
 use alloy_primitives::{Address, B256, U256};
@@ -30,10 +31,10 @@ use std::ops::Range;
 const PIECE: usize = 256;
 /// Tables with fewer cells are not worth a second thread.
 const FEW: usize = 512;
-/// Parts of the second step where several threads share them.
+/// Parts of the further steps where several threads share them.
 const PARTS: usize = 4;
-/// What is kept between blocks: pieces, and changes and slots in each part, parts of a bundle.
-/// About 12 MiB if all of it is used; a mainnet block uses a tenth.
+/// What is kept between blocks: pieces, and accounts in each part, parts of a bundle. About 8 MiB
+/// if all of it is used; a mainnet block uses a tenth.
 const KEPT_PIECES: usize = 64;
 const KEPT: usize = 4096;
 const KEPT_BUNDLED: usize = 512;
@@ -46,18 +47,14 @@ pub(crate) fn parts(tables: &Tables) -> usize {
 /// The net changes of the block.
 pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
     let mut drafts = tables.drafts.lock();
-    let parts = drafts.draw(tables, OutputKind::Flat, share);
-    let mut changes = StateChanges::default();
-    let mut codes = Vec::new();
-    for (number, part) in parts.iter().enumerate() {
-        let mut part = part.lock();
-        match number {
-            // The other parts are appended to the first one, which leaves with the output.
-            0 => changes.accounts = std::mem::take(&mut part.changes),
-            _ => changes.accounts.append(&mut part.changes),
-        }
-        codes.append(&mut part.codes);
-    }
+    let (pieces, parts) = drafts.gather(tables, share);
+    share(parts.len(), &|part| parts[part].lock().order(tables, &mut lock(pieces, part)));
+    let lengths: Vec<_> = parts.iter().map(|part| part.lock().places.len()).collect();
+    let accounts = in_parts(&lengths, share, |part, room| {
+        parts[part].lock().changes(&lock(pieces, part), room);
+    });
+    let mut changes = StateChanges { accounts, ..StateChanges::default() };
+    let codes = parts.iter().flat_map(|part| std::mem::take(&mut part.lock().codes)).collect();
     changes.set_codes(codes, |hash| tables.code(hash));
     changes
 }
@@ -65,7 +62,8 @@ pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
 /// The same as a bundle of revm's.
 pub(crate) fn bundle(tables: &Tables, share: Share<'_>) -> Box<BundleState> {
     let mut drafts = tables.drafts.lock();
-    let parts = drafts.draw(tables, OutputKind::Bundle, share);
+    let (pieces, parts) = drafts.gather(tables, share);
+    share(parts.len(), &|part| parts[part].lock().bundle(tables, &mut lock(pieces, part)));
     let mut parts: Vec<_> = parts.iter().map(Mutex::lock).collect();
     let count = parts.iter().map(|part| part.bundled.len()).sum();
     let bundled = parts.iter_mut().flat_map(|part| part.bundled.drain(..));
@@ -74,8 +72,16 @@ pub(crate) fn bundle(tables: &Tables, share: Share<'_>) -> Box<BundleState> {
 
 /// The buffers in which outputs are drawn up. Whoever fills one empties it first.
 pub(crate) struct Drafts {
-    pieces: Vec<[Mutex<Written>; PARTS]>,
+    pieces: Vec<Piece>,
     parts: [Mutex<Part>; PARTS],
+}
+
+/// What a piece of the first step found, for each part.
+type Piece = [Mutex<Written>; PARTS];
+
+/// What the pieces found for one part; those of accounts come first.
+fn lock(pieces: &[Piece], part: usize) -> Vec<MutexGuard<'_, Written>> {
+    pieces.iter().map(|piece| piece[part].lock()).collect()
 }
 
 impl Drafts {
@@ -83,8 +89,8 @@ impl Drafts {
         Self { pieces: Vec::new(), parts: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    /// Draws the output up: what it says is then in the parts that are returned.
-    fn draw(&mut self, tables: &Tables, kind: OutputKind, share: Share<'_>) -> &[Mutex<Part>] {
+    /// The first step: what the pieces found for each part, and the parts.
+    fn gather(&mut self, tables: &Tables, share: Share<'_>) -> (&[Piece], &[Mutex<Part>]) {
         let (accounts, slots) = (tables.account_count(), tables.slot_count());
         let of_accounts = accounts.div_ceil(PIECE);
         let pieces = of_accounts + slots.div_ceil(PIECE);
@@ -103,17 +109,7 @@ impl Drafts {
             1 => alone(pieces, &gather),
             _ => share(pieces, &gather),
         }
-        let drawn = &drawn[..pieces];
-        if kind == OutputKind::Flat {
-            let written = drawn.iter().flatten().map(|drawn| drawn.lock().accounts.len()).sum();
-            parts[0].get_mut().changes = Vec::with_capacity(written);
-        }
-        let parts = &parts[..count];
-        share(count, &|part| {
-            let pieces = drawn.iter().map(|piece| piece[part].lock()).collect();
-            parts[part].lock().fill(tables, kind, pieces);
-        });
-        parts
+        (&drawn[..pieces], &parts[..count])
     }
 
     fn make_room(&mut self, pieces: usize) {
@@ -125,12 +121,10 @@ impl Drafts {
     pub(crate) fn tidy(&mut self) {
         self.pieces.truncate(KEPT_PIECES);
         for part in &mut self.parts {
-            let Part { places, further, heads, slots, changes, bundled, .. } = part.get_mut();
+            let Part { places, further, heads, bundled, .. } = part.get_mut();
             places.shrink_to(KEPT);
             further.shrink_to(KEPT);
             heads.shrink_to(KEPT);
-            slots.shrink_to(KEPT);
-            changes.shrink_to(KEPT);
             bundled.shrink_to(KEPT_BUNDLED);
         }
     }
@@ -174,7 +168,7 @@ impl Place {
 /// A slot with a committed version.
 struct WrittenSlot {
     account: u32,
-    /// The account's slot that was met before this one, in a part; or [`END`].
+    /// The account's slot that was met before this one, or [`END`]: see [`Found::slot`].
     next: u32,
     slot: U256,
     before: U256,
@@ -233,10 +227,8 @@ struct Part {
     places: Vec<Place>,
     /// Accounts that were not written themselves.
     further: Vec<Drawn>,
-    /// For each account of the tables its last slot in `slots`, [`END`] or [`UNSEEN`].
+    /// For each account of the tables its last slot, [`END`] or [`UNSEEN`].
     heads: Vec<u32>,
-    slots: Vec<WrittenSlot>,
-    changes: Vec<AccountChange>,
     /// What becomes of the accounts in a bundle, where one is wanted.
     bundled: Vec<bundle::Part>,
     /// Codes that accounts of this part newly have.
@@ -244,78 +236,96 @@ struct Part {
 }
 
 impl Part {
-    fn clear(&mut self) {
-        let Self { places, further, heads, slots, changes, bundled, codes } = self;
+    /// The second step, for flat changes: what the pieces found, in order, without what nothing
+    /// became of.
+    fn order(&mut self, tables: &Tables, pieces: &mut [MutexGuard<'_, Written>]) {
+        self.link(tables, pieces);
+        let Self { places, further, heads, .. } = self;
+        let found = Found { pieces, further, heads };
+        places.retain(|place| found.drawn(place).became.something(|| found.slots(place)));
+        places.sort_unstable_by(|a, b| {
+            let address = |place| found.drawn(place).address;
+            a.prefix.cmp(&b.prefix).then_with(|| address(a).cmp(&address(b)))
+        });
+    }
+
+    /// The third step, after [`Self::order`].
+    fn changes(&mut self, pieces: &[MutexGuard<'_, Written>], room: &mut Room<'_, AccountChange>) {
+        let Self { places, further, heads, codes, .. } = self;
+        let found = Found { pieces, further, heads };
+        for place in &*places {
+            let change = account_change(found.drawn(place), || found.slots(place));
+            codes.extend(change.new_code());
+            room.push(change);
+        }
+    }
+
+    /// The second and last step, for a bundle, which has no order.
+    fn bundle(&mut self, tables: &Tables, pieces: &mut [MutexGuard<'_, Written>]) {
+        self.link(tables, pieces);
+        let Self { places, further, heads, bundled, .. } = self;
+        let found = Found { pieces, further, heads };
+        let part = |place: &Place| bundle_part(tables, found.drawn(place), found.slots(place));
+        bundled.extend(places.iter().filter_map(part));
+    }
+
+    /// Finds the places of all accounts, and each one's slots.
+    fn link(&mut self, tables: &Tables, pieces: &mut [MutexGuard<'_, Written>]) {
+        let Self { places, further, heads, bundled, codes } = self;
         places.clear();
         further.clear();
         heads.clear();
-        slots.clear();
-        changes.clear();
         bundled.clear();
         codes.clear();
-    }
-
-    /// Makes the changes of what the pieces found, in order, or their part of a bundle.
-    fn fill(
-        &mut self,
-        tables: &Tables,
-        kind: OutputKind,
-        mut pieces: Vec<MutexGuard<'_, Written>>,
-    ) {
-        self.clear();
-        self.heads.resize(tables.account_count(), UNSEEN);
+        heads.resize(tables.account_count(), UNSEEN);
         let behind = pieces.len();
         // The pieces of accounts come first.
         for (piece, written) in pieces.iter_mut().enumerate() {
             for (at, drawn) in written.accounts.iter().enumerate() {
-                self.heads[drawn.id as usize] = END;
-                self.places.push(Place::new(&drawn.address, piece, at));
+                heads[drawn.id as usize] = END;
+                places.push(Place::new(&drawn.address, piece, at));
             }
-            for slot in written.slots.drain(..) {
-                self.link(tables, slot, behind);
-            }
-        }
-        let Self { places, further, heads, slots, changes, bundled, codes } = self;
-        let drawn = |place: &Place| {
-            let piece = pieces.get(place.piece as usize).map_or(&*further, |piece| &piece.accounts);
-            &piece[place.at as usize]
-        };
-        let slots_of = |drawn: &Drawn| drawn.became.slots(heads[drawn.id as usize], slots);
-        if kind == OutputKind::Bundle {
-            // A bundle has no order.
-            let part = |place: &Place| bundle_part(tables, drawn(place), slots_of(drawn(place)));
-            bundled.extend(places.iter().filter_map(part));
-            return;
-        }
-        places.sort_unstable_by(|a, b| {
-            a.prefix.cmp(&b.prefix).then_with(|| drawn(a).address.cmp(&drawn(b).address))
-        });
-        for place in &*places {
-            let drawn = drawn(place);
-            let change = account_change(drawn, || slots_of(drawn));
-            if change.changes_something() {
-                codes.extend(change.new_code());
-                changes.push(change);
+            for (at, slot) in written.slots.iter_mut().enumerate() {
+                let head = &mut heads[slot.account as usize];
+                if *head == UNSEEN {
+                    // Not written itself, it stands behind the pieces.
+                    let drawn = Drawn::new(slot.account, tables.account(slot.account));
+                    places.push(Place::new(&drawn.address, behind, further.len()));
+                    further.push(drawn);
+                    *head = END;
+                }
+                slot.next = std::mem::replace(head, (piece * PIECE + at) as u32);
             }
         }
     }
+}
 
-    /// Adds a slot to those of its account, which stands `behind` the pieces if it was not written
-    /// itself.
-    fn link(&mut self, tables: &Tables, slot: WrittenSlot, behind: usize) {
-        let id = slot.account;
-        let head = &mut self.heads[id as usize];
-        let next = match *head {
-            UNSEEN => {
-                let drawn = Drawn::new(id, tables.account(id));
-                self.places.push(Place::new(&drawn.address, behind, self.further.len()));
-                self.further.push(drawn);
-                END
-            }
-            known => known,
-        };
-        *head = self.slots.len() as u32;
-        self.slots.push(WrittenSlot { next, ..slot });
+/// What was found for one part.
+struct Found<'p, 'g> {
+    pieces: &'p [MutexGuard<'g, Written>],
+    further: &'p [Drawn],
+    heads: &'p [u32],
+}
+
+impl<'p> Found<'p, '_> {
+    fn drawn(&self, place: &Place) -> &'p Drawn {
+        let piece = self.pieces.get(place.piece as usize);
+        let accounts = piece.map_or(self.further, |piece| &piece.accounts);
+        &accounts[place.at as usize]
+    }
+
+    /// The slot with this number, if it is one: no piece has more of them than cells.
+    fn slot(&self, number: u32) -> Option<&'p WrittenSlot> {
+        let number = number as usize;
+        self.pieces.get(number / PIECE)?.slots.get(number % PIECE)
+    }
+
+    /// The slots of an account that the block changed, each with its value before and after it.
+    fn slots(&self, place: &Place) -> impl Iterator<Item = (U256, U256, U256)> {
+        let drawn = self.drawn(place);
+        let head = if drawn.became.after.exists { self.heads[drawn.id as usize] } else { END };
+        let written = std::iter::successors(self.slot(head), |slot| self.slot(slot.next));
+        written.filter_map(|slot| drawn.became.slot(slot))
     }
 }
 
@@ -337,27 +347,24 @@ impl Became {
         self.after.wiped > 0 && self.before.exists
     }
 
-    /// The slots that the block changed, each with its value before and after it; the chain of
-    /// those that were written begins at `head`.
-    fn slots<'s>(
-        &self,
-        head: u32,
-        slots: &'s [WrittenSlot],
-    ) -> impl Iterator<Item = (U256, U256, U256)> + use<'s> {
-        let (destroyed, wiped) = (self.after.wiped, self.is_wiped());
-        let head = if self.after.exists { head } else { END };
-        written(head, slots).filter_map(move |slot| {
-            // What was written before the account was destroyed is gone.
-            let value = if slot.at < destroyed { U256::ZERO } else { slot.value };
-            let changed = if wiped { !value.is_zero() } else { slot.before != value };
-            changed.then_some((slot.slot, slot.before, value))
-        })
+    /// A slot that was written, with its value before and after the block; `None` where the block
+    /// has not changed it.
+    fn slot(&self, slot: &WrittenSlot) -> Option<(U256, U256, U256)> {
+        // What was written before the account was destroyed is gone.
+        let value = if slot.at < self.after.wiped { U256::ZERO } else { slot.value };
+        let changed = if self.is_wiped() { !value.is_zero() } else { slot.before != value };
+        changed.then_some((slot.slot, slot.before, value))
     }
-}
 
-/// The slots of an account that were written.
-fn written(head: u32, slots: &[WrittenSlot]) -> impl Iterator<Item = &WrittenSlot> {
-    std::iter::successors(slots.get(head as usize), |slot| slots.get(slot.next as usize))
+    /// Whether the block has changed anything; `slots` are those that it has.
+    fn something<S: Iterator>(&self, slots: impl FnOnce() -> S) -> bool {
+        let Self { before, after } = self;
+        before.exists != after.exists
+            || (before.balance, before.nonce) != (after.balance, after.nonce)
+            || before.code_hash != after.code_hash
+            || self.is_wiped()
+            || slots().next().is_some()
+    }
 }
 
 /// What became of an account; `slots` are those that changed.
