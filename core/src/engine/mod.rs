@@ -220,8 +220,14 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Starts an engine and its threads.
-    pub fn new(options: Options) -> Self {
+    /// Starts an engine and its threads. One thread alone takes transactions in index order, so
+    /// what predicts and orders them is turned off for it.
+    pub fn new(mut options: Options) -> Self {
+        if options.threads < 2 {
+            let Optimisations { long_first, sender_chains, learning, .. } =
+                &mut options.optimisations;
+            [*long_first, *sender_chains, *learning] = [false; 3];
+        }
         let pool = Pool::new(options.threads.max(1) - 1);
         Self {
             options,
@@ -234,7 +240,7 @@ impl Engine {
         }
     }
 
-    /// The options it was started with.
+    /// The options with which it works: see [`Self::new`].
     pub const fn options(&self) -> &Options {
         &self.options
     }
