@@ -14,8 +14,10 @@ use alloy_consensus::{Transaction as _, transaction::Recovered};
 
 /// What may use less gas than this is a payment, or too short to be timed.
 const LEAST_GAS: u64 = 2 * INTRINSIC;
-/// One in this many runs of a known call is timed: two looks at the clock take as long as a
-/// twentieth of a short call.
+/// What may use less gas than this is not timed: it is never what a block waits for, and two looks
+/// at the clock take as long as a twentieth of a short call.
+const LEAST_TIMED: u64 = 100_000;
+/// One in this many runs of a known call is timed.
 const TIMED: usize = 4;
 
 /// A transaction that the predictor knows or will know.
@@ -25,6 +27,8 @@ struct Call {
     expected: Option<Prediction>,
     /// It has data, so its target has code.
     data: bool,
+    /// It is worth while to time its runs.
+    timed: bool,
 }
 
 /// The predictions for one block.
@@ -45,11 +49,14 @@ impl<'p> Forecast<'p> {
     }
 
     fn new(predictor: &'p Predictor, block: &Block) -> Self {
-        let call = |tx: &Recovered<Transaction>| {
+        let call = |(index, tx): (usize, &Recovered<Transaction>)| {
             let key = key(predictor, tx)?;
-            Some(Call { key, expected: predictor.predict(key), data: !tx.input().is_empty() })
+            let (expected, data) = (predictor.predict(key), !tx.input().is_empty());
+            let wanted = expected.map_or(data, |_| index.is_multiple_of(TIMED));
+            let timed = wanted && tx.gas_limit() >= LEAST_TIMED;
+            Some(Call { key, expected, data, timed })
         };
-        Self { predictor, calls: block.transactions.iter().map(call).collect() }
+        Self { predictor, calls: block.transactions.iter().enumerate().map(call).collect() }
     }
 
     fn call(&self, index: usize) -> Option<Call> {
@@ -58,10 +65,7 @@ impl<'p> Forecast<'p> {
 
     /// Whether it is worth while to time this transaction's runs.
     pub(crate) fn wants(&self, index: usize) -> bool {
-        self.call(index).is_some_and(|call| match call.expected {
-            Some(_) => index.is_multiple_of(TIMED),
-            None => call.data,
-        })
+        self.call(index).is_some_and(|call| call.timed)
     }
 
     /// What is expected of this transaction.
@@ -72,7 +76,7 @@ impl<'p> Forecast<'p> {
     /// Notes how long a committed run has taken, 0 where it was not timed, and what became of the
     /// speculation on its transaction.
     pub(crate) fn learn(&self, index: usize, nanos: u64, gas_used: u64, fate: Fate) {
-        let Some(Call { key, expected, data }) = self.call(index) else { return };
+        let Some(Call { key, expected, data, .. }) = self.call(index) else { return };
         if !data && gas_used <= INTRINSIC {
             return;
         }
@@ -102,11 +106,11 @@ mod tests {
     use alloy_consensus::{SignableTransaction, TxLegacy};
     use alloy_primitives::{Address, Bytes, Signature};
 
-    /// Calls of one contract with this data.
-    fn block(calls: usize, data: &'static [u8]) -> Block {
+    /// Calls of one contract with this data and gas limit.
+    fn block(calls: usize, data: &'static [u8], gas_limit: u64) -> Block {
         let to = Address::repeat_byte(7).into();
         let input = Bytes::from_static(data);
-        let tx = TxLegacy { to, input, gas_limit: 90_000, ..TxLegacy::default() };
+        let tx = TxLegacy { to, input, gas_limit, ..TxLegacy::default() };
         let tx = tx.into_signed(Signature::test_signature()).into();
         let tx = Recovered::new_unchecked(tx, Address::repeat_byte(1));
         Block { transactions: vec![tx; calls], ..Block::default() }
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn calls_are_timed_until_they_are_known_and_now_and_then() {
-        let (predictor, block) = (Predictor::new(), block(8, &[1; 4]));
+        let (predictor, block) = (Predictor::new(), block(8, &[1; 4], LEAST_TIMED));
         let forecast = Forecast::new(&predictor, &block);
         assert!((0..8).all(|index| forecast.wants(index)));
         forecast.learn(0, 16_000, 50_000, Fate::Direct);
@@ -131,8 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_may_not_use_much_gas_are_remembered_by_it() {
+        let (predictor, block) = (Predictor::new(), block(8, &[1; 4], LEAST_TIMED - 1));
+        let forecast = Forecast::new(&predictor, &block);
+        assert!((0..8).all(|index| !forecast.wants(index)));
+        forecast.learn(0, 0, 50_000, Fate::Direct);
+        assert_eq!(nanos(&predictor, &block), Some(16_496));
+        let forecast = Forecast::new(&predictor, &block);
+        assert!((0..8).all(|index| !forecast.wants(index)));
+    }
+
+    #[test]
     fn payments_are_neither_timed_nor_remembered() {
-        let (predictor, block) = (Predictor::new(), block(1, &[]));
+        let (predictor, block) = (Predictor::new(), block(1, &[], LEAST_TIMED));
         let forecast = Forecast::new(&predictor, &block);
         assert!(!forecast.wants(0));
         forecast.learn(0, 0, INTRINSIC, Fate::Direct);
