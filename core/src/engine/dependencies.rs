@@ -51,10 +51,7 @@ pub(super) fn before(block: &Block, optimisations: Optimisations) -> Box<[u32]> 
 
 /// For each of `count` keys the index of the previous equal one. The table holds indices alone, so
 /// that it stays in a core's own cache where a block has very many.
-pub(super) fn previous<K: Hash + Eq>(
-    count: usize,
-    key: impl Fn(usize) -> Option<K>,
-) -> Box<[u32]> {
+pub(super) fn previous<K: Hash + Eq>(count: usize, key: impl Fn(usize) -> Option<K>) -> Box<[u32]> {
     let seeded = Seeded::default();
     let hash = |index: &u32| seeded.hash_one(key(*index as usize));
     let mut last = HashTable::<u32>::new();
