@@ -28,6 +28,9 @@ use std::{
 /// thread costs the caller 10 to 20 microseconds, so blocks that come back to back find it awake.
 /// The caller looks as long whether everybody has left before it parks.
 const SPIN: Duration = Duration::from_micros(200);
+/// How long it looks at most while the caller executes blocks alone that are too small for it: a
+/// larger one is likely to follow, and one that finds it asleep takes up to a third longer.
+const LINGER: Duration = Duration::from_millis(1);
 
 /// Calls a function with each number below a count, on one thread or on several.
 pub(crate) type Share<'s> = &'s mut dyn FnMut(usize, &(dyn Fn(usize) + Sync));
@@ -103,6 +106,22 @@ struct Shared {
     inside: AtomicUsize,
     /// Threads that spin until the next block comes.
     spinning: AtomicUsize,
+    /// Blocks that callers have begun and ended alone.
+    alone: Line<[AtomicU64; 2]>,
+}
+
+/// Tells a pool's threads of blocks in which they have no part.
+pub(crate) struct Bystanders(Arc<Shared>);
+
+impl Bystanders {
+    /// Executes such a block.
+    pub(crate) fn alone<T>(&self, block: impl FnOnce() -> T) -> T {
+        let [begun, ended] = &self.0.alone.0;
+        begun.fetch_add(1, Ordering::Relaxed);
+        let outcome = block();
+        ended.fetch_add(1, Ordering::Relaxed);
+        outcome
+    }
 }
 
 /// What a thread finds at the gate.
@@ -140,6 +159,11 @@ impl Pool {
             })
             .collect();
         Self { shared, threads }
+    }
+
+    /// The threads as those who have no part in a block.
+    pub(crate) fn bystanders(&self) -> Bystanders {
+        Bystanders(self.shared.clone())
     }
 
     /// Whether a thread would begin at once, unwoken. Only a hint: it may just be falling asleep.
@@ -274,6 +298,13 @@ impl Drop for Pool {
     }
 }
 
+/// Whether a thread that has spun so long goes on, by the blocks that callers had begun and ended
+/// alone some time ago, and have now.
+fn lingers(before: [u64; 2], now: [u64; 2], spun: Duration) -> bool {
+    let [begun, ended] = now;
+    (begun != ended || now != before) && spun < LINGER
+}
+
 /// The ball when the match is over.
 const OVER: u64 = u64::MAX;
 /// Strokes of a match, after some to warm up.
@@ -355,8 +386,17 @@ impl Shared {
     }
 
     fn spin(&self, seen: u64) {
+        let alone = || self.alone.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let idle = || self.generation.load(Ordering::Acquire) == seen;
         self.spinning.fetch_add(1, Ordering::Relaxed);
-        spin_while(SPIN, || self.generation.load(Ordering::Acquire) == seen);
+        let start = Instant::now();
+        loop {
+            let before = alone();
+            spin_while(SPIN, idle);
+            if !idle() || !lingers(before, alone(), start.elapsed()) {
+                break;
+            }
+        }
         self.spinning.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -386,6 +426,27 @@ impl Shared {
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_stay_awake_while_small_blocks_go_by_but_not_for_ever() {
+        let soon = Duration::ZERO;
+        assert!(lingers([4, 4], [5, 4], soon), "one is under way");
+        assert!(lingers([5, 4], [5, 5], soon), "one has just ended");
+        assert!(!lingers([5, 5], [5, 5], soon));
+        assert!(!lingers([5, 4], [5, 4], LINGER));
+        let mut pool = Pool::new(1);
+        pool.run(&|_worker| thread::yield_now());
+        let under_way = pool.bystanders();
+        under_way.alone(|| {
+            while pool.is_awake() {
+                thread::yield_now();
+            }
+        });
+        assert_eq!(
+            under_way.0.alone.0.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            [1, 1]
+        );
+    }
 
     #[test]
     fn a_vector_is_filled_in_parts_by_any_number_of_threads() {

@@ -75,7 +75,7 @@ pub use speculation::{Speculated, Speculation, Validation};
 
 use crate::{
     AccessListCheck, Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource,
-    pool::{Pool, alone},
+    pool::{Bystanders, Pool, alone},
     sequential::{execute_bare, execute_bare_with_access_list},
     sync::Mutex,
     tally::panic_message,
@@ -195,6 +195,7 @@ impl Default for Options {
 /// range of blocks, at a time: concurrent callers take turns.
 pub struct Engine {
     options: Options,
+    bystanders: Bystanders,
     inner: Mutex<Inner>,
 }
 
@@ -231,6 +232,7 @@ impl Engine {
         let pool = Pool::new(options.threads.max(1) - 1);
         Self {
             options,
+            bystanders: pool.bystanders(),
             inner: Mutex::new(Inner {
                 pool,
                 shelf: Shelf::default(),
@@ -434,7 +436,8 @@ impl Engine {
         };
         if !self.options.forced && !limited && inline() {
             let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
-            return guarded(|| bare(chain, block, source, self.options.output));
+            let block = || guarded(|| bare(chain, block, source, self.options.output));
+            return self.bystanders.alone(block);
         }
         let mut inner = self.inner.lock();
         let Inner { pool, shelf, predictor, distance } = &mut *inner;
