@@ -110,7 +110,8 @@ impl Job<'_> {
         let Self { block, options, .. } = *self;
         let optimisations = scheduling(options.optimisations, listed.is_some());
         let forecast = || Forecast::wanted(options.optimisations, self.predictor, block);
-        let (forecast, plan) = if self.source.is_slow() || options.threads < 2 {
+        let few = options.threads < 2 || block.transactions.is_empty();
+        let (forecast, plan) = if self.source.is_slow() || few {
             (forecast(), None)
         } else {
             pool.join(forecast, || Some(Plan::new(block, optimisations)))

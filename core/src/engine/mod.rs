@@ -77,7 +77,7 @@ use crate::{
     AccessListCheck, Block, Chain, ExecuteError, HostError, Outcome, OutputKind, StateSource,
     pool::{Bystanders, Pool, alone},
     sequential::{execute_bare, execute_bare_with_access_list},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     tally::panic_message,
     trace::Trace,
 };
@@ -195,6 +195,8 @@ impl Default for Options {
 /// range of blocks, at a time: concurrent callers take turns.
 pub struct Engine {
     options: Options,
+    /// The same without what one thread alone has no use for.
+    effective: Options,
     bystanders: Bystanders,
     inner: Mutex<Inner>,
 }
@@ -221,17 +223,19 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Starts an engine and its threads. One thread alone takes transactions in index order, so
-    /// what predicts and orders them is turned off for it.
-    pub fn new(mut options: Options) -> Self {
-        if options.threads < 2 {
+    /// Starts an engine and its threads. One thread alone takes transactions in index order, so it
+    /// neither predicts nor orders them, and learns nothing.
+    pub fn new(options: Options) -> Self {
+        let mut effective = options.clone();
+        if effective.threads < 2 {
             let Optimisations { long_first, sender_chains, learning, .. } =
-                &mut options.optimisations;
+                &mut effective.optimisations;
             [*long_first, *sender_chains, *learning] = [false; 3];
         }
         let pool = Pool::new(options.threads.max(1) - 1);
         Self {
             options,
+            effective,
             bystanders: pool.bystanders(),
             inner: Mutex::new(Inner {
                 pool,
@@ -242,7 +246,7 @@ impl Engine {
         }
     }
 
-    /// The options with which it works: see [`Self::new`].
+    /// The options it was started with.
     pub const fn options(&self) -> &Options {
         &self.options
     }
@@ -351,13 +355,14 @@ impl Engine {
         let Inner { pool, shelf, predictor, .. } = &mut *inner;
         let tables = shelf.begin(block);
         let lists = Lists::default();
-        let (options, predictor) = (&self.options, &*predictor);
+        let (options, predictor) = (&self.effective, &*predictor);
         let job = block::Job { chain, block, source, limits, options, lists, predictor };
         let start = Instant::now();
-        let recorder = Recorder::new(block, self.options.optimisations.commutative_balances);
+        let recorder = Recorder::new(block, self.effective.optimisations.commutative_balances);
         let outcome = guarded(|| job.run(pool, &tables, None, &recorder));
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let inline = !self.options.forced && self.runs_inline(block, source, workers, None, false);
+        let inline =
+            !self.effective.forced && self.runs_inline(block, source, workers, None, false);
         let traced = outcome.map(|outcome| (outcome, recorder.finish(&tables, nanos, inline)));
         drop(tables);
         shelf.tidy(&mut pool.sharer(!source.is_slow()));
@@ -406,12 +411,12 @@ impl Engine {
         listed: bool,
     ) -> bool {
         if source.is_slow() {
-            return self.options.threads <= 1
-                || inline::reads_little(block, self.options.optimisations.run_ahead);
+            return self.effective.threads <= 1
+                || inline::reads_little(block, self.effective.optimisations.run_ahead);
         }
-        self.options.threads <= 1
+        self.effective.threads <= 1
             || inline::is_small(block, workers, predictor)
-            || (self.options.optimisations.chain_prediction && !listed && inline::is_chain(block))
+            || (self.effective.optimisations.chain_prediction && !listed && inline::is_chain(block))
     }
 
     fn execute_inner(
@@ -424,33 +429,49 @@ impl Engine {
         lists: Lists<'_>,
     ) -> Result<Outcome, ExecuteError> {
         let limited = limits.cancel.is_some() || limits.deadline.is_some() || hook.is_some();
-        // What the engine's threads have no part in waits for no other block.
-        let inline = || {
-            let listed = lists.claimed.is_some();
-            let Some(inner) = self.inner.try_lock() else {
-                return self.runs_inline(block, source, Workers::BUSY, None, listed);
-            };
-            let learning = self.options.optimisations.learning;
-            let predictor = Some(&inner.predictor).filter(|_| learning);
-            self.runs_inline(block, source, inner.workers(), predictor, listed)
+        let inner = if self.effective.forced || limited {
+            Some(self.inner.lock())
+        } else {
+            self.inner_unless_inline(block, source, lists.claimed.is_some())
         };
-        if !self.options.forced && !limited && inline() {
+        let Some(mut inner) = inner else {
             let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
-            let block = || guarded(|| bare(chain, block, source, self.options.output));
+            let block = || guarded(|| bare(chain, block, source, self.effective.output));
             return self.bystanders.alone(block);
-        }
-        let mut inner = self.inner.lock();
+        };
         let Inner { pool, shelf, predictor, distance } = &mut *inner;
         let tables = shelf.begin(block);
-        let (options, predictor) = (&self.options, &*predictor);
+        let (options, predictor) = (&self.effective, &*predictor);
         let job = block::Job { chain, block, source, limits, options, lists, predictor };
         let outcome = guarded(|| job.run(pool, &tables, hook, Unwatched));
         drop(tables);
         shelf.tidy(&mut pool.sharer(!source.is_slow()));
-        if !self.options.forced && !source.is_slow() {
+        if !self.effective.forced && !source.is_slow() && !block.transactions.is_empty() {
             distance.look(pool);
         }
         outcome
+    }
+
+    /// What is kept between blocks; `None` for a block in which the engine's threads have no part:
+    /// that waits for no other block.
+    fn inner_unless_inline(
+        &self,
+        block: &Block,
+        source: &dyn StateSource,
+        listed: bool,
+    ) -> Option<MutexGuard<'_, Inner>> {
+        let Some(inner) = self.inner.try_lock() else {
+            let inline = self.runs_inline(block, source, Workers::BUSY, None, listed);
+            return (!inline).then(|| self.inner.lock());
+        };
+        let Options { threads, optimisations, .. } = self.effective;
+        // Nobody is needed for a block without transactions. What runs it here has just run larger
+        // ones, and bare execution's code would come from memory: that takes 15 microseconds.
+        let at_hand = block.transactions.is_empty() && !source.is_slow() && threads > 1;
+        let predictor = Some(&inner.predictor).filter(|_| optimisations.learning);
+        let inline =
+            !at_hand && self.runs_inline(block, source, inner.workers(), predictor, listed);
+        (!inline).then_some(inner)
     }
 }
 

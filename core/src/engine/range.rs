@@ -110,7 +110,7 @@ impl Engine {
         if blocks.is_empty() {
             return Ok(0);
         }
-        if self.options.threads > 1 && self.options.optimisations.pipelining {
+        if self.effective.threads > 1 && self.effective.optimisations.pipelining {
             return self.pipelined(chain, blocks, &overlay, limits, &mut each);
         }
         for (index, block) in blocks.iter().enumerate() {
@@ -139,17 +139,17 @@ impl Engine {
         let envs: Vec<EvmEnv> =
             blocks.iter().map(|block| chain.rules(&block.header).evm_env(&block.header)).collect();
         let stops: Vec<AtomicBool> = blocks.iter().map(|_| AtomicBool::new(false)).collect();
-        let output = self.options.output;
+        let output = self.effective.output;
         let setting = Setting {
             overlay,
             limits,
             stops: &stops,
             output,
-            forced: self.options.forced,
-            optimisations: self.options.optimisations,
+            forced: self.effective.forced,
+            optimisations: self.effective.optimisations,
             predictor,
         };
-        let optimisations = self.options.optimisations;
+        let optimisations = self.effective.optimisations;
         let list = Real { chain, blocks, envs: &envs, output, optimisations };
         let pipeline = Pipeline::new(&list, setting, shelf);
         let mut given = 0;

@@ -49,14 +49,18 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         self,
         pool: &mut Pool,
     ) -> Result<(Committer<'b>, Statistics), ExecuteError> {
-        pool.run(&|worker| {
+        let work = |worker| {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work(worker))) {
                 let message = panic_message(&*panic);
                 let error = HostError::Panic { index: None, message };
                 self.committer.lock().failure.get_or_insert(error.into());
                 self.ahead.stop();
             }
-        });
+        };
+        match self.ahead.schedule.len() {
+            0 => work(0),
+            _ => pool.run(&work),
+        }
         let statistics = self.ahead.counters.statistics(self.ahead.schedule.backed_off());
         let complete = self.ahead.schedule.head() == self.ahead.schedule.len();
         let mut committer = self.committer.0.into_inner();
