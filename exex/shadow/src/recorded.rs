@@ -169,16 +169,32 @@ impl RecordedBlock {
     }
 
     /// Writes `<number>.json.zst` into an existing folder and gives its path. A file of that name
-    /// is replaced, never left half written.
+    /// is replaced, never left half written. What [`Self::read`] would refuse for its size is not
+    /// written: at most [`MAX_BYTES`].
     ///
     /// # Errors
     /// [`RecordedError`] where the file cannot be written; also as for [`Self::to_value`].
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<PathBuf, RecordedError> {
+        self.write_limited(folder, MAX_BYTES)
+    }
+
+    /// Writes the same, of at most `limit` bytes before compression.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub fn write_limited(
+        &self,
+        folder: impl AsRef<Path>,
+        limit: u64,
+    ) -> Result<PathBuf, RecordedError> {
         let name = format!("{}.json.zst", self.number());
         let path = folder.as_ref().join(&name);
         let partial = folder.as_ref().join(format!(".{name}.{}.partial", std::process::id()));
         let write = || {
             let text = serde_json::to_vec(&self.emit()?)?;
+            if text.len() as u64 > limit {
+                return Err(Problem::TooLarge { limit });
+            }
             let bytes = zstd::encode_all(text.as_slice(), LEVEL).map_err(Problem::File)?;
             fs::write(&partial, bytes).map_err(Problem::File)?;
             fs::rename(&partial, &path).map_err(Problem::File)

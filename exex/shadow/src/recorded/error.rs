@@ -48,8 +48,8 @@ pub enum Problem {
     /// The file is not zstd, or ends too early.
     #[error("not a whole zstd file: {0}")]
     Compression(#[source] io::Error),
-    /// The decompressed file is too large.
-    #[error("more than {limit} bytes when decompressed")]
+    /// The file is, or would be, too large before compression.
+    #[error("more than {limit} bytes without compression")]
     TooLarge {
         /// The limit in bytes.
         limit: u64,

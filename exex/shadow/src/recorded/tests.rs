@@ -121,6 +121,18 @@ fn record() -> RecordedBlock {
 }
 
 #[test]
+fn what_is_too_large_to_be_read_is_not_written() {
+    let (record, folder) = (record(), tempfile::tempdir().unwrap());
+    let size = serde_json::to_vec(&record.to_value().unwrap()).unwrap().len() as u64;
+    let error = record.write_limited(folder.path(), size - 1).unwrap_err();
+    assert!(matches!(error.problem, Problem::TooLarge { limit } if limit == size - 1), "{error}");
+    assert!(error.to_string().contains(".json.zst"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let path = record.write_limited(folder.path(), size).unwrap();
+    RecordedBlock::read_limited(&path, size).unwrap();
+}
+
+#[test]
 fn every_kind_of_content_reads_back_equal() {
     let first = record();
     let value = first.to_value().unwrap();
