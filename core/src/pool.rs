@@ -385,15 +385,19 @@ impl Shared {
         }
     }
 
+    /// How many blocks callers have begun and ended alone.
+    fn done_alone(&self) -> [u64; 2] {
+        self.alone.0.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
     fn spin(&self, seen: u64) {
-        let alone = || self.alone.0.each_ref().map(|count| count.load(Ordering::Relaxed));
         let idle = || self.generation.load(Ordering::Acquire) == seen;
         self.spinning.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         loop {
-            let before = alone();
+            let before = self.done_alone();
             spin_while(SPIN, idle);
-            if !idle() || !lingers(before, alone(), start.elapsed()) {
+            if !idle() || !lingers(before, self.done_alone(), start.elapsed()) {
                 break;
             }
         }
@@ -442,10 +446,7 @@ mod tests {
                 thread::yield_now();
             }
         });
-        assert_eq!(
-            under_way.0.alone.0.each_ref().map(|count| count.load(Ordering::Relaxed)),
-            [1, 1]
-        );
+        assert_eq!(under_way.0.done_alone(), [1, 1]);
     }
 
     #[test]

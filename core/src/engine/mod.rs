@@ -227,10 +227,13 @@ impl Engine {
     /// neither predicts nor orders them, and learns nothing.
     pub fn new(options: Options) -> Self {
         let mut effective = options.clone();
-        if effective.threads < 2 {
-            let Optimisations { long_first, sender_chains, learning, .. } =
-                &mut effective.optimisations;
-            [*long_first, *sender_chains, *learning] = [false; 3];
+        if options.threads < 2 {
+            effective.optimisations = Optimisations {
+                long_first: false,
+                sender_chains: false,
+                learning: false,
+                ..options.optimisations
+            };
         }
         let pool = Pool::new(options.threads.max(1) - 1);
         Self {

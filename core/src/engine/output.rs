@@ -255,6 +255,8 @@ impl Part {
         let found = Found { pieces, further, heads };
         for place in &*places {
             let change = account_change(found.drawn(place), || found.slots(place));
+            // `Became::something` says the same before the change is made.
+            debug_assert!(change.changes_something(), "{change:?}");
             codes.extend(change.new_code());
             room.push(change);
         }

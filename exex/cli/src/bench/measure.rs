@@ -94,9 +94,8 @@ pub struct Point {
 impl Bench {
     /// Starts the engines, for a parent state whose reads take at least `latency`.
     pub fn new(rounds: usize, latency: Duration) -> Self {
-        // In index order every run is committed at once, so that no wait counts as a commit.
-        let optimisations = Optimisations { long_first: false, ..Optimisations::ALL };
-        let one = Options { threads: 1, forced: true, optimisations, ..Options::default() };
+        // One thread commits every run at once, in index order, so that no wait counts as a commit.
+        let one = Options { threads: 1, forced: true, ..Options::default() };
         let two = Options { threads: 2, ..Options::default() };
         let (recording, parallel) = (Engine::new(one), Engine::new(two));
         Self { rounds: rounds.max(1), latency, recording, parallel }

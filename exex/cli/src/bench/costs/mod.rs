@@ -16,8 +16,7 @@ use crate::{
     replay::{input, machine::Machine, measure::nanos, report::Printer},
 };
 use braid_core::{
-    Engine, ExecuteError, Optimisations, Options, OutputKind, Trace, engine::Limits,
-    sequential::execute_bare,
+    Engine, ExecuteError, Options, OutputKind, Trace, engine::Limits, sequential::execute_bare,
 };
 use braid_shadow::recorded::RecordedBlock;
 use braid_workload::{Kind, Settings, generate};
@@ -158,9 +157,8 @@ struct Costs {
 
 impl Costs {
     fn new(rounds: u32) -> Self {
-        // In index order every run is committed at once, so that no wait counts as a part.
-        let optimisations = Optimisations { long_first: false, ..Optimisations::ALL };
-        let one = Options { threads: 1, forced: true, optimisations, ..Options::default() };
+        // One thread commits every run at once, in index order, so that no wait counts as a part.
+        let one = Options { threads: 1, forced: true, ..Options::default() };
         let two = Options { threads: 2, forced: true, ..Options::default() };
         Self { rounds, clock: clock(), engines: [one, two].map(Engine::new) }
     }
