@@ -11,12 +11,15 @@
 //! A thread that wakes too late finds the gate closed and looks for the next opening; nobody waits
 //! for it.
 
+mod round_trip;
+
 use crate::sync::{
     Condvar, Line, Mutex,
     atomic::{AtomicU64, AtomicUsize, Ordering},
-    relax, spin_while,
+    spin_while,
     thread::{self, JoinHandle},
 };
+use round_trip::{OVER, answer, strokes};
 use std::{
     mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -305,51 +308,6 @@ fn lingers(before: [u64; 2], now: [u64; 2], spun: Duration) -> bool {
     (begun != ended || now != before) && spun < LINGER
 }
 
-/// The ball when the match is over.
-const OVER: u64 = u64::MAX;
-/// Strokes of a match, after some to warm up.
-const STROKES: u64 = 24;
-const WARM: u64 = 4;
-/// How long a match takes at most.
-const MATCH: Duration = Duration::from_micros(50);
-
-/// Returns each stroke until the match is over.
-fn answer(ball: &AtomicU64) {
-    let mut mine = 1;
-    loop {
-        match ball.load(Ordering::Acquire) {
-            OVER => return,
-            now if now == mine && hit(ball, mine) => mine += 2,
-            _ => relax(1),
-        }
-    }
-}
-
-/// Returns one stroke. By an exchange: the other side may have given up since this one looked, and
-/// a plain store would undo that, for ever.
-fn hit(ball: &AtomicU64, mine: u64) -> bool {
-    ball.compare_exchange(mine, mine + 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
-}
-
-/// How long a stroke takes there and back, where the match comes to its end.
-fn strokes(ball: &AtomicU64) -> Option<Duration> {
-    let begun = Instant::now();
-    let mut start = begun;
-    for stroke in 0..WARM + STROKES {
-        if stroke == WARM {
-            start = Instant::now();
-        }
-        ball.store(2 * stroke + 1, Ordering::Release);
-        while ball.load(Ordering::Acquire) != 2 * stroke + 2 {
-            if begun.elapsed() > MATCH {
-                return None;
-            }
-            relax(1);
-        }
-    }
-    Some(start.elapsed() / STROKES as u32)
-}
-
 /// Closes the gate and waits until it is empty.
 struct Closing<'a>(&'a Shared);
 
@@ -487,21 +445,6 @@ mod tests {
                 };
                 assert!([true, false].map(lost).iter().all(Result::is_err));
             }
-        }
-    }
-
-    #[test]
-    fn who_gives_up_is_heard() {
-        let ball = AtomicU64::new(OVER);
-        assert!(!hit(&ball, 1), "the match was given up after a look");
-        assert_eq!(ball.load(Ordering::Relaxed), OVER);
-        for _ in 0..2_000 {
-            let ball = AtomicU64::new(0);
-            thread::scope(|scope| {
-                scope.spawn(|| answer(&ball));
-                ball.store(1, Ordering::Release);
-                ball.store(OVER, Ordering::Release);
-            });
         }
     }
 }
