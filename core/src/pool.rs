@@ -4,21 +4,20 @@
 //! work, or parts of one vector, among them. Actors: the caller of [`Pool::run`] and the pool's
 //! threads. This is the only module of the crate that uses `unsafe`.
 //!
-//! Protocol. The caller opens the gate (job set, generation raised), works itself, then closes the
-//! gate (job cleared) and waits until nobody is inside. A thread enters only under the lock, only
-//! through an open gate, and counts itself in the same critical section. So after the closing no
-//! thread can enter, and after the wait none is inside: no thread holds the job when `run` returns.
-//! A thread that wakes too late finds the gate closed and looks for the next opening; nobody waits
-//! for it.
+//! No thread holds the job when `run` returns ([`gate`]): threads take it only while they are
+//! inside, and the caller waits for those. A thread that wakes too late finds the gate closed and
+//! looks for the next opening; nobody waits for it.
 
+mod gate;
 mod round_trip;
 
 use crate::sync::{
-    Condvar, Line, Mutex,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    Line, Mutex,
+    atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
     spin_while,
     thread::{self, JoinHandle},
 };
+use gate::{Entry, Gate, Seen};
 use round_trip::{OVER, answer, strokes};
 use std::{
     mem::MaybeUninit,
@@ -31,9 +30,12 @@ use std::{
 /// thread costs the caller 10 to 20 microseconds, so blocks that come back to back find it awake.
 /// The caller looks as long whether everybody has left before it parks.
 const SPIN: Duration = Duration::from_micros(200);
-/// How long it looks at most while the caller executes blocks alone that are too small for it: a
-/// larger one is likely to follow, and one that finds it asleep takes up to a third longer.
+/// How long it looks at most while the block that it left goes on without it, or while the caller
+/// executes blocks alone that are too small for it: another one is likely to follow, and one that
+/// finds it asleep takes up to a third longer.
 const LINGER: Duration = Duration::from_millis(1);
+/// Pieces of work, of some microseconds each, for which it is worth waking a thread.
+const MANY_PIECES: usize = 16;
 
 /// Calls a function with each number below a count, on one thread or on several.
 pub(crate) type Share<'s> = &'s mut dyn FnMut(usize, &(dyn Fn(usize) + Sync));
@@ -89,26 +91,13 @@ pub(crate) fn in_parts<T: Send>(
     all
 }
 
-type Job = &'static (dyn Fn(usize) + Sync);
-
-#[derive(Default)]
-struct Gate {
-    job: Option<Job>,
-    generation: u64,
-    inside: usize,
-    shutdown: bool,
-}
+type Job<'j> = &'j (dyn Fn(usize) + Sync);
 
 #[derive(Default)]
 struct Shared {
-    gate: Mutex<Gate>,
-    opened: Condvar,
-    emptied: Condvar,
-    /// Copies of `Gate::generation` and `Gate::inside` that threads may look at without the lock.
-    generation: AtomicU64,
-    inside: AtomicUsize,
-    /// Threads that spin until the next block comes.
-    spinning: AtomicUsize,
+    gate: Gate,
+    /// The job of the last opening, on the caller's stack.
+    job: Line<AtomicPtr<Job<'static>>>,
     /// Blocks that callers have begun and ended alone.
     alone: Line<[AtomicU64; 2]>,
 }
@@ -125,15 +114,6 @@ impl Bystanders {
         ended.fetch_add(1, Ordering::Relaxed);
         outcome
     }
-}
-
-/// What a thread finds at the gate.
-enum Entry {
-    /// It is inside.
-    Open(Job),
-    /// The gate was opened and is closed again: it may soon be opened once more.
-    Missed,
-    Shutdown,
 }
 
 /// A set of threads that wait for blocks. Dropping it ends and joins them.
@@ -161,6 +141,8 @@ impl Pool {
                     .ok()
             })
             .collect();
+        let threads: Vec<JoinHandle<()>> = threads;
+        shared.gate.know(threads.iter().map(|thread| thread.thread().clone()).collect());
         Self { shared, threads }
     }
 
@@ -171,7 +153,7 @@ impl Pool {
 
     /// Whether a thread would begin at once, unwoken. Only a hint: it may just be falling asleep.
     pub(crate) fn is_awake(&self) -> bool {
-        self.shared.spinning.load(Ordering::Relaxed) > 0
+        self.shared.gate.asleep() < self.threads.len()
     }
 
     /// How long a cache line takes from the calling thread's core to another thread's and back:
@@ -182,12 +164,7 @@ impl Pool {
             return None;
         }
         let ball = Line(AtomicU64::new(0));
-        let play = |worker| {
-            if worker == 1 {
-                answer(&ball);
-            }
-        };
-        self.run_beside(&play, || {
+        self.run_with(1, true, &|_worker| answer(&ball), || {
             let took = strokes(&ball);
             ball.store(OVER, Ordering::Release);
             took
@@ -207,7 +184,7 @@ impl Pool {
         }
         let next = AtomicUsize::new(0);
         let panicked = Mutex::new(None);
-        self.run(&|_worker| {
+        let work = |_worker| {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= count {
@@ -217,7 +194,8 @@ impl Pool {
                     panicked.lock().get_or_insert(panic);
                 }
             }
-        });
+        };
+        self.run_with(count - 1, count >= MANY_PIECES, &work, || work(0));
         if let Some(panic) = panicked.into_inner() {
             resume_unwind(panic);
         }
@@ -240,7 +218,7 @@ impl Pool {
             let ended = catch_unwind(AssertUnwindSafe(there));
             *outcome.lock() = Some(ended);
         };
-        let here = self.run_beside(&take, || {
+        let here = self.run_with(1, true, &take, || {
             let here = here();
             take(0);
             here
@@ -269,31 +247,32 @@ impl Pool {
         job: &(dyn Fn(usize) + Sync),
         here: impl FnOnce() -> T,
     ) -> T {
+        self.run_with(usize::MAX, true, job, here)
+    }
+
+    /// The same beside up to `wanted` threads, the first ones; those that sleep only where they are
+    /// woken.
+    fn run_with<T>(
+        &mut self,
+        wanted: usize,
+        wake: bool,
+        job: &(dyn Fn(usize) + Sync),
+        here: impl FnOnce() -> T,
+    ) -> T {
         if self.threads.is_empty() {
             return here();
         }
-        // SAFETY: only the lifetime changes. The reference is dropped from the gate and no thread
-        // is inside any more when `Closing` has been dropped, which happens before `job`'s borrow
-        // ends, also when `here` unwinds.
-        #[allow(unsafe_code)]
-        let erased = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Job>(job) };
-        {
-            let mut gate = self.shared.gate.lock();
-            gate.job = Some(erased);
-            gate.generation += 1;
-            self.shared.generation.store(gate.generation, Ordering::Release);
-        }
-        let _closing = Closing(&self.shared);
-        self.shared.opened.notify_all();
+        let place = &raw const job;
+        self.shared.job.store(place.cast_mut().cast(), Ordering::Relaxed);
+        self.shared.gate.open(wanted, wake);
+        let _closing = Closing(&self.shared.gate);
         here()
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.gate.lock().shutdown = true;
-        self.shared.generation.fetch_add(1, Ordering::Release);
-        self.shared.opened.notify_all();
+        self.shared.gate.shut_down();
         for thread in self.threads.drain(..) {
             // A worker catches every panic of its job, so there is nothing to report here.
             let _ended = thread.join();
@@ -309,37 +288,35 @@ fn lingers(before: [u64; 2], now: [u64; 2], spun: Duration) -> bool {
 }
 
 /// Closes the gate and waits until it is empty.
-struct Closing<'a>(&'a Shared);
+struct Closing<'a>(&'a Gate);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        self.0.gate.lock().job = None;
-        self.0.spin_until_empty();
-        let mut gate = self.0.gate.lock();
-        while gate.inside > 0 {
-            gate = self.0.emptied.wait_owned(gate);
-        }
+        self.0.close();
+        self.0.wait_until_empty(SPIN);
     }
 }
 
 impl Shared {
     fn serve(&self, worker: usize) {
-        let mut seen = 0;
+        let mut seen = Seen::default();
         loop {
-            self.spin(seen);
-            let job = match self.enter(&mut seen) {
-                Entry::Open(job) => job,
+            self.spin(&seen);
+            match self.gate.enter(worker, &mut seen) {
+                Entry::Inside => {}
                 Entry::Missed => continue,
                 Entry::Shutdown => return,
-            };
+            }
+            let place = self.job.load(Ordering::Relaxed);
+            // SAFETY: this thread is inside, so it sees what the caller of `run_beside` stored
+            // before it opened the gate, and nothing later: that caller, also where it unwinds,
+            // waits until this thread has left before its `job`, to which this points, and what
+            // that borrows, cease to be. Nothing here outlives the call below.
+            #[allow(unsafe_code)]
+            let job: Job<'_> = unsafe { *place };
             // The job reports its own panics; this only keeps the thread alive.
             let _panic = catch_unwind(AssertUnwindSafe(|| job(worker)));
-            let mut gate = self.gate.lock();
-            gate.inside -= 1;
-            self.inside.store(gate.inside, Ordering::Release);
-            if gate.inside == 0 {
-                self.emptied.notify_all();
-            }
+            self.gate.leave();
         }
     }
 
@@ -348,39 +325,17 @@ impl Shared {
         self.alone.0.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
-    fn spin(&self, seen: u64) {
-        let idle = || self.generation.load(Ordering::Acquire) == seen;
-        self.spinning.fetch_add(1, Ordering::Relaxed);
+    fn spin(&self, seen: &Seen) {
+        let idle = || self.gate.is_idle(seen);
         let start = Instant::now();
         loop {
-            let before = self.done_alone();
+            let (before, under_way) = (self.done_alone(), self.gate.is_open());
             spin_while(SPIN, idle);
-            if !idle() || !lingers(before, self.done_alone(), start.elapsed()) {
-                break;
+            let spun = start.elapsed();
+            if !idle() || !(lingers(before, self.done_alone(), spun) || under_way && spun < LINGER)
+            {
+                return;
             }
-        }
-        self.spinning.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    fn spin_until_empty(&self) {
-        spin_while(SPIN, || self.inside.load(Ordering::Acquire) > 0);
-    }
-
-    /// Waits until the gate opens and goes through.
-    fn enter(&self, seen: &mut u64) -> Entry {
-        let mut gate = self.gate.lock();
-        loop {
-            if gate.shutdown {
-                return Entry::Shutdown;
-            }
-            if gate.generation != *seen {
-                *seen = gate.generation;
-                let Some(job) = gate.job else { return Entry::Missed };
-                gate.inside += 1;
-                self.inside.store(gate.inside, Ordering::Release);
-                return Entry::Open(job);
-            }
-            gate = self.opened.wait_owned(gate);
         }
     }
 }

@@ -2,6 +2,8 @@
 //! order: few accounts, tiny balances at the edge of every funds check, contracts that look at
 //! balances, move them, create, destroy and revert, the beneficiary among them.
 //!
+//! Some have so many transactions without data that the few accounts are hot for the engine.
+//!
 //! Each block, valid or not, gives the same outcome or error as stock, at 1 to 4 threads, with both
 //! outputs, each optimisation on and off. `BRAID_ADVERSARIAL_BLOCKS` sets how many blocks.
 
@@ -94,13 +96,24 @@ fn step(code: &mut Code, rng: &mut StdRng) {
     };
 }
 
-fn state(rng: &mut StdRng) -> MemoryState {
+/// What blocks are like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Plain,
+    Delegations,
+    /// Longer ones, whose senders have sent before.
+    Hot,
+}
+
+fn state(rng: &mut StdRng, shape: Shape) -> MemoryState {
     let mut state = MemoryState::default();
     for sender in 0..SENDERS {
         // Enough for a few transactions; sometimes for too few.
-        let funds = rng.random_range(1..9) * 400_000 * FEE as u64 + rng.random_range(0..5);
+        let most = if shape == Shape::Hot { 40 } else { 9 };
+        let funds = rng.random_range(1..most) * 400_000 * FEE as u64 + rng.random_range(0..5);
         let info = AccountInfo::default().with_balance(U256::from(funds));
-        state.insert_account(named(sender), info.with_nonce(rng.random_range(0..2)));
+        let nonce = rng.random_range(u64::from(shape == Shape::Hot)..2);
+        state.insert_account(named(sender), info.with_nonce(nonce));
     }
     for index in SENDERS..SENDERS + CONTRACTS {
         let code = decode_code(contract(rng).into());
@@ -162,15 +175,17 @@ fn transaction(rng: &mut StdRng, nonces: &mut [u64], delegations: bool) -> Recov
     )
 }
 
-fn block(rng: &mut StdRng, state: &MemoryState, prague: bool) -> Block {
+fn block(rng: &mut StdRng, state: &MemoryState, shape: Shape) -> Block {
+    let prague = shape == Shape::Delegations;
     let mut nonces: Vec<u64> = (0..SENDERS)
         .map(|sender| state.account(&named(sender)).map_or(0, |info| info.nonce))
         .collect();
-    let count = rng.random_range(4..24);
+    let count =
+        if shape == Shape::Hot { rng.random_range(20..60) } else { rng.random_range(4..24) };
     let header = Header {
         number: 1,
         timestamp: 1,
-        gas_limit: 300_000 * 40,
+        gas_limit: 300_000 * 70,
         beneficiary: if rng.random_range(0..2) == 0 {
             beneficiary()
         } else {
@@ -230,17 +245,17 @@ fn blocks(default: u64) -> u64 {
     asked.and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
-fn run(name: &str, chain: &Chain, with_delegations: bool, seeds: std::ops::Range<u64>) {
+fn run(name: &str, chain: &Chain, shape: Shape, seeds: std::ops::Range<u64>) {
     let engines = Engines::new();
     let count = seeds.end - seeds.start;
     let mut valid = 0;
     for seed in seeds {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut state = state(&mut rng);
-        if with_delegations {
+        let mut state = state(&mut rng, shape);
+        if shape == Shape::Delegations {
             add_system_contracts(&mut state);
         }
-        let block = block(&mut rng, &state, with_delegations);
+        let block = block(&mut rng, &state, shape);
         valid += u64::from(engines.check(&format!("{name}, seed {seed}"), chain, &block, &state));
     }
     assert!(valid * 4 > count, "{name}: only {valid} of {count} blocks are valid");
@@ -260,27 +275,37 @@ fn add_system_contracts(state: &mut MemoryState) {
 
 #[test]
 fn frontier() {
-    run("Frontier", &chain(Fork::Frontier), false, 0..blocks(60));
+    run("Frontier", &chain(Fork::Frontier), Shape::Plain, 0..blocks(60));
 }
 
 #[test]
 fn spurious_dragon() {
-    run("Spurious Dragon", &chain(Fork::SpuriousDragon), false, 1000..1000 + blocks(60));
+    run("Spurious Dragon", &chain(Fork::SpuriousDragon), Shape::Plain, 1000..1000 + blocks(60));
 }
 
 #[test]
 fn istanbul() {
-    run("Istanbul", &chain(Fork::Istanbul), false, 2000..2000 + blocks(60));
+    run("Istanbul", &chain(Fork::Istanbul), Shape::Plain, 2000..2000 + blocks(60));
 }
 
 #[test]
 fn shanghai() {
-    run("Shanghai", &chain(Fork::Shanghai), false, 3000..3000 + blocks(120));
+    run("Shanghai", &chain(Fork::Shanghai), Shape::Plain, 3000..3000 + blocks(120));
+}
+
+#[test]
+fn shanghai_with_hot_accounts() {
+    run("Shanghai, hot", &chain(Fork::Shanghai), Shape::Hot, 5000..5000 + blocks(120));
+}
+
+#[test]
+fn frontier_with_hot_accounts() {
+    run("Frontier, hot", &chain(Fork::Frontier), Shape::Hot, 6000..6000 + blocks(60));
 }
 
 #[test]
 fn prague_with_delegations() {
-    run("Prague", &chain(Fork::Prague), true, 4000..4000 + blocks(150));
+    run("Prague", &chain(Fork::Prague), Shape::Delegations, 4000..4000 + blocks(150));
 }
 
 #[test]

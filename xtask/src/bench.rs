@@ -135,6 +135,7 @@ impl Plan {
         if self.ablation && !self.paths.is_empty() {
             for without in [
                 "commutative-balances",
+                "hot-accounts",
                 "long-first",
                 "payment-runs",
                 "chain-prediction",
@@ -368,7 +369,7 @@ mod tests {
         let plan = Plan::parse(&["--processes", "2", "--ablation", "blocks"]).unwrap();
         assert_eq!((plan.processes, plan.rounds), (2, 9));
         assert_eq!(plan.paths, ["blocks"]);
-        assert_eq!(plan.rows().len(), 22);
+        assert_eq!(plan.rows().len(), 23);
         let plan = Plan::parse(&["--rows", "gigagas", "--rows", "serial"]).unwrap();
         assert_eq!(plan.rows().len(), 4);
     }

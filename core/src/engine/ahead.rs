@@ -14,6 +14,7 @@ use super::{
     commit::{REPEATED, SPECULATIVE},
     fetches::Fetches,
     forecast::Forecast,
+    idle::Idle,
     limits::Limits,
     listed::Listed,
     parent::Parent,
@@ -32,8 +33,8 @@ use crate::{
     block::Block,
     outcome::Statistics,
     sync::{
-        self, Line,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Line,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     trace::RunKind,
 };
@@ -43,15 +44,8 @@ use std::{
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
-
-/// How long a worker that finds nothing to do spins before it looks again: a few microseconds.
-const SPINS: u32 = 128;
-/// How often it looks before it sleeps.
-const LOOKS: u32 = 50;
-/// How long it sleeps then: a fraction of a typical transaction.
-const NAP: Duration = Duration::from_micros(50);
 
 /// Where in the block a transaction's versions stand.
 pub(crate) const fn position(index: usize) -> Position {
@@ -97,6 +91,8 @@ pub(crate) struct Ahead<'b, V, W> {
     pub(crate) counters: Counters,
     /// What is to be read, where executions run ahead of slow reads.
     pub(crate) fetches: Option<Arc<Fetches>>,
+    /// Workers that find nothing to do.
+    idle: Line<AtomicUsize>,
 }
 
 /// Lanes of the counters; workers with higher numbers share them.
@@ -180,6 +176,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     pub(crate) fn new(vm: V, mut input: Input<'b>, watch: W) -> Self {
         let optimisations = scheduling(input.optimisations, input.listed.is_some());
         let plan = input.plan.take().unwrap_or_else(|| Plan::new(input.block, optimisations));
+        plan.hot.iter().for_each(|address| input.tables.set_hot(address));
         let forecast = input.forecast.as_ref();
         Self {
             vm,
@@ -187,6 +184,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
             schedule: Schedule::planned(input.block, plan, optimisations, forecast),
             counters: Counters::new(),
             fetches: input.runs_ahead.then(Arc::default),
+            idle: Line::default(),
             input,
         }
     }
@@ -239,14 +237,20 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     /// been handed out, or until it is stopped.
     pub(crate) fn work(&self, number: usize) {
         let mut worker = self.worker(number);
-        let mut idle = 0;
-        while !self.stopped() {
-            match self.turn(&mut worker, idle) {
-                Turn::Worked => idle = 0,
-                Turn::Waits => {
-                    idle += 1;
-                    pause(idle);
-                }
+        self.take_turns(
+            |idle| {
+                if self.stopped() { Turn::Done } else { self.turn(&mut worker, idle) }
+            },
+        );
+    }
+
+    /// Calls `turn`, with how often it was in vain since it last was not, until it is done.
+    pub(crate) fn take_turns(&self, mut turn: impl FnMut(u32) -> Turn) {
+        let mut idle = Idle::new(&self.idle);
+        loop {
+            match turn(idle.looks()) {
+                Turn::Worked => idle.end(),
+                Turn::Waits => idle.wait(),
                 Turn::Done => return,
             }
         }
@@ -331,7 +335,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
             Ok(mut record) => {
                 record.incarnation = incarnation;
                 let stamp = Stamp::new(position(index), incarnation);
-                record.writes.publish(&self.input.tables, stamp);
+                record.writes.publish(&self.input.tables, stamp, &record.reads);
                 self.schedule.executed(index, record.result.tx_gas_used());
                 self.schedule.put(index, record);
             }
@@ -371,7 +375,9 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         let predicted = if soft { self.vm.claims(index) } else { None };
         // As many transactions are committed as the head's index says.
         let listed = Some(self.schedule.head() as Position);
-        let lens = Lens { position: position(index), soft, predicted, listed };
+        // With an access list what others leave is known.
+        let apart = soft && self.input.listed.is_none();
+        let lens = Lens { position: position(index), soft, apart, predicted, listed };
         match self.attempt(worker, index, lens, kind) {
             Ok(Ok(record)) => Ok(record),
             Ok(Err(_)) => Err(()),
@@ -463,14 +469,5 @@ impl<I> Worker<I> {
     /// Keeps an emptied record for a next execution, of this worker or of the one that filled it.
     pub(crate) fn recycle(&mut self, record: Box<Record>) {
         self.spare.give(record);
-    }
-}
-
-/// Waits without touching anything that the working threads need.
-pub(crate) fn pause(idle: u32) {
-    if idle < LOOKS {
-        sync::relax(SPINS);
-    } else {
-        sync::sleep(NAP);
     }
 }

@@ -9,7 +9,7 @@
 use super::versions::{Chain, Position};
 use crate::sync::{
     Mutex, OnceLock,
-    atomic::{AtomicU8, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::{bytecode::Bytecode, state::AccountInfo};
@@ -153,6 +153,9 @@ impl<const N: usize> Base<N> {
 #[repr(align(64))]
 pub(crate) struct AccountCell {
     key: Words<3>,
+    /// Many payments of the block share the account ([`super::hot`]). On the line of the key, which
+    /// is written once.
+    hot: AtomicBool,
     pub(crate) chain: Chain<AccountValue>,
     base: Base<9>,
     /// The base account's code, once somebody asked for it.
@@ -199,6 +202,14 @@ impl AccountCell {
         Ok(account_value(words))
     }
 
+    pub(crate) fn set_hot(&self) {
+        self.hot.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_hot(&self) -> bool {
+        self.hot.load(Ordering::Relaxed)
+    }
+
     /// Whether the source is being asked for the account, or has been.
     pub(crate) fn is_taken(&self) -> bool {
         self.base.is_taken()
@@ -215,6 +226,7 @@ impl AccountCell {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.hot.store(false, Ordering::Relaxed);
         self.chain.clear();
         self.base.clear();
         self.code.take();

@@ -144,7 +144,8 @@ impl<'b> Committer<'b> {
         }
     }
 
-    /// Commits a speculative record whose versions are published. The caller has validated it.
+    /// Commits a speculative record whose versions are published, but for those of accounts that
+    /// it read apart. The caller has validated it.
     pub(crate) fn commit_speculative(
         &mut self,
         index: usize,
@@ -161,6 +162,9 @@ impl<'b> Committer<'b> {
                 // Another value needs another stamp: a stamp names its value.
                 Some(value) if validity == Validity::Soft && *value != write.value => {
                     chain.commit(Stamp::new(position(index), ADJUSTED), *value);
+                }
+                _ if record.reads.accounts[write.read as usize].apart => {
+                    chain.commit(stamp, write.value);
                 }
                 _ => chain.promote(stamp),
             }

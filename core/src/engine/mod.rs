@@ -31,6 +31,8 @@ pub(crate) mod evm;
 mod fetches;
 mod flight;
 mod forecast;
+mod hot;
+mod idle;
 mod index;
 mod inline;
 mod ledger;
@@ -112,6 +114,9 @@ pub struct Optimisations {
     /// Balances that an execution does not look at commute, and a sender's nonce is taken from its
     /// transaction instead of waited for.
     pub commutative_balances: bool,
+    /// An account that many payments share is looked at as the parent state has it, and what each
+    /// of them makes of it is seen by nobody until it is committed. Only where balances commute.
+    pub hot_accounts: bool,
     /// The few transactions that promise, by their gas limit or by signatures and proofs in their
     /// data, to take a large part of the block start first.
     pub long_first: bool,
@@ -146,6 +151,7 @@ impl Optimisations {
     /// All of them.
     pub const ALL: Self = Self {
         commutative_balances: true,
+        hot_accounts: true,
         long_first: true,
         sender_chains: true,
         payment_runs: true,
@@ -160,6 +166,7 @@ impl Optimisations {
     /// None of them.
     pub const NONE: Self = Self {
         commutative_balances: false,
+        hot_accounts: false,
         long_first: false,
         sender_chains: false,
         payment_runs: false,
@@ -229,6 +236,7 @@ impl Engine {
         let mut effective = options.clone();
         if options.threads < 2 {
             effective.optimisations = Optimisations {
+                hot_accounts: false,
                 long_first: false,
                 sender_chains: false,
                 learning: false,

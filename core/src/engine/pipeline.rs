@@ -46,10 +46,11 @@
 //! flight back.
 
 use super::{
-    ahead::{Input, Turn, pause},
+    ahead::{Input, Turn},
     commit::Committer,
     flight::{Blocks, Flight, Hand, Seat, Setting},
     forecast::Forecast,
+    idle::pause,
     output,
     parent::{Layer, Parent},
     range::RangeError,

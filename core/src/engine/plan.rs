@@ -6,7 +6,7 @@
 //!
 //! Invariant: it depends on the block and the optimisations alone.
 
-use super::{Optimisations, chains::Chains, dependencies::before, record::Record};
+use super::{Optimisations, chains::Chains, dependencies::before, hot, record::Record};
 use crate::{
     block::{Block, Transaction},
     sync::{
@@ -15,6 +15,7 @@ use crate::{
     },
 };
 use alloy_consensus::{Transaction as _, transaction::Recovered};
+use alloy_primitives::Address;
 
 /// The state of a transaction that was not executed yet; any other is the worker that did it,
 /// plus one, the last of them standing for all with higher numbers.
@@ -59,11 +60,15 @@ pub(crate) struct Plan<'b> {
     /// The transaction that one waits for whatever is known, if any ([`super::dependencies`]).
     pub(super) before: Box<[u32]>,
     pub(super) chains: Chains<'b>,
+    /// Accounts that many payments share ([`super::hot`]).
+    pub(super) hot: Vec<Address>,
 }
 
 impl<'b> Plan<'b> {
     pub(crate) fn new(block: &'b Block, optimisations: Optimisations) -> Self {
         let items = block.transactions.iter().map(Item::new).collect();
-        Self { items, before: before(block, optimisations), chains: Chains::new(block) }
+        let commute = optimisations.hot_accounts && optimisations.commutative_balances;
+        let hot = if commute { hot::accounts(block) } else { Vec::new() };
+        Self { items, before: before(block, optimisations), chains: Chains::new(block), hot }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct AccountRead {
     pub(crate) hard_nonce: bool,
     /// A slot of the account was read.
     pub(crate) slots: bool,
+    /// It was looked at as the parent state has it ([`super::hot`]).
+    pub(crate) apart: bool,
     pub(crate) stamp: Stamp,
     pub(crate) value: AccountValue,
     /// The sum of all debits that were attempted, wei, saturating.

@@ -48,9 +48,11 @@ impl WriteSet {
         self.void.iter().filter(first).for_each(|id| tables.void.insert(*id));
     }
 
-    /// Makes every write a pending version.
-    pub(crate) fn publish(&self, tables: &Tables, stamp: Stamp) {
-        for write in &self.accounts {
+    /// Makes every write a pending version, but for those to accounts that were read apart from
+    /// what others wrote: nobody is to wait for them.
+    pub(crate) fn publish(&self, tables: &Tables, stamp: Stamp, reads: &ReadSet) {
+        let shown = |write: &&AccountWrite| !reads.accounts[write.read as usize].apart;
+        for write in self.accounts.iter().filter(shown) {
             tables.account(write.id).chain.publish(stamp, write.value);
         }
         self.slots.iter().for_each(|(id, value)| tables.slot(*id).chain.publish(stamp, *value));

@@ -4,12 +4,21 @@
 //! it ready; then whoever gets the commit token commits the ready prefix. Nobody waits for the
 //! token while there is something to execute.
 //!
-//! Why nothing is left behind: a worker leaves only after it took the token, blocking, at a time
-//! when everything had been handed out and its own records were ready. The last worker to do so
-//! finds every record ready and commits to the end.
+//! Why nothing is left behind, although nobody waits for the token. A worker leaves when everything
+//! has been handed out and its own records are ready. The last thing that it does, as often as
+//! there is need, is this ([`Run::leave`]): a fence, a look whether the head is ready, and if it is
+//! an attempt at the token; who gets it commits the ready prefix, gives it back and begins again
+//! with the fence. All of these fences stand in one order. Take the worker whose last fence is the
+//! last of all. Whatever any other worker did before its own last fence, it sees: every record that
+//! another one made ready, every head that another one has stored, and that every other one has
+//! given the token back, since each of them does that before its last fence. So if the head is not
+//! the end of the block, it is ready, and the token is free: this worker commits, and has a further
+//! fence, which contradicts that it was its last one. (Waiting for the token instead would be
+//! simpler, and with many threads slow: each of them would sleep, and be woken by the one before
+//! it.)
 
 use super::{
-    ahead::{Ahead, Counters, Input, Turn, Worker, pause, position},
+    ahead::{Ahead, Counters, Input, Turn, Worker, position},
     commit::{Committer, SPECULATIVE, Validity},
     record::Record,
     revalidate::{self, Scan},
@@ -22,7 +31,10 @@ use crate::{
     error::{ExecuteError, HostError},
     outcome::Statistics,
     pool::Pool,
-    sync::{Line, Mutex, MutexGuard},
+    sync::{
+        Line, Mutex, MutexGuard,
+        atomic::{Ordering, fence},
+    },
     tally::panic_message,
     trace::RunKind,
 };
@@ -80,19 +92,19 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
         if number % 2 == 1 {
             self.ahead.prefetch(&mut worker);
         }
-        let mut idle = 0;
-        loop {
-            match self.turn(&mut worker, idle) {
-                Turn::Worked => idle = 0,
-                Turn::Waits => {
-                    idle += 1;
-                    pause(idle);
-                }
-                Turn::Done => break,
+        self.ahead.take_turns(|idle| self.turn(&mut worker, idle));
+        self.leave(&mut worker);
+    }
+
+    /// Commits what is ready before a worker leaves; what is not is left to those who execute it.
+    fn leave(&self, worker: &mut Worker<V::Instance>) {
+        while !self.ahead.stopped() {
+            fence(Ordering::SeqCst);
+            if !self.ahead.schedule.is_ready(self.ahead.schedule.head()) {
+                return;
             }
-        }
-        if !self.ahead.stopped() {
-            self.commit_ready(&mut worker, &mut self.committer.lock());
+            let Some(mut committer) = self.committer.try_lock() else { return };
+            self.commit_ready(worker, &mut committer);
         }
     }
 

@@ -26,6 +26,7 @@ use crate::{
     sync::{
         Line, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
+        lock_soon,
     },
 };
 use std::{collections::VecDeque, ops::Range};
@@ -149,7 +150,7 @@ impl<'b> Schedule<'b> {
         optimisations: Optimisations,
         forecast: Option<&Forecast<'_>>,
     ) -> Self {
-        let Plan { items, before, chains } = plan;
+        let Plan { items, before, chains, hot: _ } = plan;
         let expected = |index| forecast.and_then(|forecast| forecast.of(index));
         let conflicts = |index| expected(index).is_some_and(|call| call.conflicts);
         (0..block.transactions.len())
@@ -311,7 +312,7 @@ impl<'b> Schedule<'b> {
             return Claim::Finished;
         }
         let serial = head < self.serial_until.load(Ordering::Relaxed);
-        let mut queue = self.queue.lock();
+        let mut queue = lock_soon(&self.queue);
         let runnable = |index: &u32| {
             let index = *index as usize;
             index == head || (!serial && self.is_free(index))

@@ -172,6 +172,7 @@ mod tests {
             hard_balance: false,
             hard_nonce: false,
             slots: false,
+            apart: false,
             stamp: Stamp::PREDICTED,
             value,
             debits: U256::from(debits),

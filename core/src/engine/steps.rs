@@ -14,8 +14,9 @@
 //! commits: the host executes the rest, and nothing is lost but speed.
 
 use super::{
-    ahead::{Ahead, Counters, pause, position},
+    ahead::{Ahead, Counters, position},
     commit::{IN_ORDER, SPECULATIVE},
+    idle::pause,
     record::{Record, WriteSet, write_account},
     schedule::{BackOff, Fate, Taken},
     tables::Stamp,

@@ -234,6 +234,11 @@ impl Tables {
         hasher.finish()
     }
 
+    /// Notes that many payments of this block share an account. Before anything runs.
+    pub(crate) fn set_hot(&self, address: &Address) {
+        self.account(self.account_id(address)).set_hot();
+    }
+
     pub(crate) fn account(&self, id: u32) -> &AccountCell {
         self.accounts.get(id)
     }

@@ -15,6 +15,7 @@
 use crate::sync::{
     Mutex,
     atomic::{AtomicU64, Ordering},
+    lock_soon,
 };
 use std::{collections::VecDeque, num::NonZeroU64};
 
@@ -159,7 +160,7 @@ impl<V: Copy> Chain<V> {
         if self.committed.load(Ordering::Acquire) == 0 {
             return None;
         }
-        self.versions.lock().below(position)
+        lock_soon(&self.versions).below(position)
     }
 
     /// The newest committed version. For the token holder.
@@ -168,7 +169,7 @@ impl<V: Copy> Chain<V> {
         if committed == Stamp::BASE {
             return None;
         }
-        self.versions.lock().get(committed)
+        lock_soon(&self.versions).get(committed)
     }
 
     pub(crate) fn committed_stamp(&self) -> Stamp {
@@ -177,7 +178,7 @@ impl<V: Copy> Chain<V> {
 
     /// Publishes a speculative version.
     pub(crate) fn publish(&self, stamp: Stamp, value: V) {
-        let mut versions = self.versions.lock();
+        let mut versions = lock_soon(&self.versions);
         versions.forget_below(self.committed_stamp().position());
         versions.insert(stamp, value);
         if self.committed.load(Ordering::Relaxed) == 0 {
@@ -187,7 +188,7 @@ impl<V: Copy> Chain<V> {
 
     /// Takes a speculative version back.
     pub(crate) fn withdraw(&self, stamp: Stamp) {
-        self.versions.lock().remove(stamp);
+        lock_soon(&self.versions).remove(stamp);
     }
 
     /// Makes a published version the committed one. For the token holder.
@@ -198,7 +199,7 @@ impl<V: Copy> Chain<V> {
     /// Commits a version that was never published, in place of one of the same position that may
     /// have been. For the token holder.
     pub(crate) fn commit(&self, stamp: Stamp, value: V) {
-        let mut versions = self.versions.lock();
+        let mut versions = lock_soon(&self.versions);
         versions.forget_below(stamp.position() + 1);
         versions.insert(stamp, value);
         self.promote(stamp);

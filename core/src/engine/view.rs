@@ -12,6 +12,7 @@
 
 use super::{
     evm::Observe,
+    hot::is_wallet,
     listed::{Listed, Span},
     parent::Parent,
     prefetch::{Part, Place},
@@ -40,6 +41,9 @@ pub(crate) struct Lens {
     pub(crate) position: Position,
     /// Accounts may be read softly.
     pub(crate) soft: bool,
+    /// Accounts that many payments share are looked at as the parent state has them
+    /// ([`super::hot`]). Only for runs that are validated.
+    pub(crate) apart: bool,
     /// The sender and the nonce that the transaction claims: shown instead of the nonce that the
     /// tables have, which may be of a time before the sender's previous transaction.
     pub(crate) predicted: Option<(Address, u64)>,
@@ -299,14 +303,23 @@ impl<'b> View<'b> {
         Some((self.listed?, Span { below: self.lens.position, committed, version }))
     }
 
+    /// An account that many payments share, as the parent state has it, where that is to be seen.
+    fn account_apart(&self, id: u32) -> Option<AccountValue> {
+        let cell = self.tables.account(id);
+        if !self.lens.apart || !cell.is_hot() {
+            return None;
+        }
+        cell.known_base().filter(is_wallet)
+    }
+
     /// Logs the read of an account that no other read has logged; returns its place.
     pub(crate) fn look_up(&mut self, id: u32, address: Address) -> Result<usize, ViewError> {
         let (stamp, value) = self.account(id, address)?;
-        Ok(self.note(id, stamp, value))
+        Ok(self.note(id, stamp, value, false))
     }
 
     /// Logs an account read; returns its place.
-    fn note(&mut self, id: u32, stamp: Stamp, value: AccountValue) -> usize {
+    fn note(&mut self, id: u32, stamp: Stamp, value: AccountValue, apart: bool) -> usize {
         let at = id as usize;
         if at >= self.seen.len() {
             self.seen.resize(self.tables.account_count().max(at + 1), (0, 0));
@@ -319,6 +332,7 @@ impl<'b> View<'b> {
             hard_balance: hard,
             hard_nonce: hard,
             slots: false,
+            apart,
             stamp,
             value,
             debits: U256::ZERO,
@@ -436,7 +450,11 @@ impl Database for View<'_> {
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
         self.check_stop()?;
         let id = self.account_id(&address);
-        let (mut stamp, mut value) = self.account(id, address)?;
+        let apart = self.account_apart(id);
+        let (mut stamp, mut value) = match apart {
+            Some(base) => (Stamp::BASE, base),
+            None => self.account(id, address)?,
+        };
         let early = stamp == Stamp::PREDICTED;
         let predicted = self.lens.predicted.filter(|(sender, _)| *sender == address);
         if let Some((_, nonce)) = predicted
@@ -446,7 +464,7 @@ impl Database for View<'_> {
             value.nonce = nonce;
             stamp = Stamp::PREDICTED;
         }
-        let place = self.note(id, stamp, value);
+        let place = self.note(id, stamp, value, apart.is_some());
         if predicted.is_some() {
             self.sender = Some(place);
         }

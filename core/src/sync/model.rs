@@ -82,6 +82,10 @@ impl Condvar {
     }
 }
 
+pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock()
+}
+
 pub(crate) fn spin_while(_limit: Duration, idle: impl Fn() -> bool) {
     if idle() {
         thread::yield_now();

@@ -39,6 +39,28 @@ pub(crate) fn spin_while(limit: Duration, idle: impl Fn() -> bool) {
     }
 }
 
+/// How often a thread looks for a lock that is held for a moment only, before it sleeps, and how
+/// long it waits between two looks: some ten microseconds in all.
+const TRIES: u32 = 64;
+const BETWEEN: u32 = 8;
+
+/// Takes a lock that others hold for less time than it takes to be woken. Where many threads want
+/// it, one that sleeps makes the next one wait for its waking up, and so on.
+pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.try_lock().unwrap_or_else(|| lock_by_and_by(mutex))
+}
+
+#[cold]
+fn lock_by_and_by<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    for _ in 0..TRIES {
+        relax(BETWEEN);
+        if let Some(guard) = mutex.try_lock() {
+            return guard;
+        }
+    }
+    mutex.lock()
+}
+
 /// Waits without touching memory that other threads need: `spins` rounds of the processor's hint.
 pub(crate) fn relax(spins: u32) {
     for _ in 0..spins {

@@ -103,6 +103,7 @@ pub(super) fn state() -> MemoryState {
 pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
     Optimisations {
         commutative_balances: rng.gen_range(0..3) > 0,
+        hot_accounts: rng.gen_range(0..2) == 0,
         long_first: rng.gen_range(0..2) == 0,
         sender_chains: rng.gen_range(0..2) == 0,
         payment_runs: rng.gen_range(0..2) == 0,
@@ -151,6 +152,8 @@ pub(super) fn one_block(claims: impl FnOnce(&[Script]) -> Option<Claims>) {
     let mut env = EvmEnv::<revm::primitives::hardfork::SpecId>::default();
     env.block_env.beneficiary = BENEFICIARY;
     let tables = Arc::new(Tables::new());
+    let hot = (0..HOLDERS).filter(|_| rng.gen_range(0..3) == 0);
+    hot.for_each(|of| tables.set_hot(&holder(of)));
     let claims = claims(&scripts);
     let right = claims.as_ref().is_some_and(|claims| claims.right);
     let take_in = |claims: Claims| Listed::new(&claims.list, &block, &env, &tables);

@@ -45,6 +45,8 @@ pub enum Without {
     All,
     /// Commuting balances and predicted nonces.
     CommutativeBalances,
+    /// Accounts that many payments share are looked at as the parent state has them.
+    HotAccounts,
     /// The few long transactions start first.
     LongFirst,
     /// A sender's calls of one contract wait for each other.
@@ -161,6 +163,7 @@ impl ReplayArgs {
             match without {
                 Without::All => optimisations = Optimisations::NONE,
                 Without::CommutativeBalances => optimisations.commutative_balances = false,
+                Without::HotAccounts => optimisations.hot_accounts = false,
                 Without::LongFirst => optimisations.long_first = false,
                 Without::SenderChains => optimisations.sender_chains = false,
                 Without::PaymentRuns => optimisations.payment_runs = false,
