@@ -246,7 +246,8 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
 
     /// Calls `turn`, with how often it was in vain since it last was not, until it is done.
     pub(crate) fn take_turns(&self, mut turn: impl FnMut(u32) -> Turn) {
-        let mut idle = Idle::new(&self.idle);
+        // Who waits reads for those that run ahead of slow reads.
+        let mut idle = Idle::new(&self.idle, self.fetches.is_some());
         loop {
             match turn(idle.looks()) {
                 Turn::Worked => idle.end(),

@@ -39,14 +39,17 @@ fn pause_among(looks: u32, idle: u32) {
 /// look no more often than a few would: what they look at is what the others need.
 pub(super) struct Idle<'a> {
     all: &'a AtomicUsize,
+    /// It looks as often as if it were the only one.
+    alert: bool,
     /// How often it has looked in vain.
     looks: u32,
 }
 
 impl<'a> Idle<'a> {
-    /// One that has found something; all workers of the block share the count.
-    pub(super) const fn new(all: &'a AtomicUsize) -> Self {
-        Self { all, looks: 0 }
+    /// One that has found something; all workers of the block share the count. An alert one looks
+    /// as often as if it were the only one: there is more to find than transactions.
+    pub(super) const fn new(all: &'a AtomicUsize, alert: bool) -> Self {
+        Self { all, alert, looks: 0 }
     }
 
     /// How often it has looked in vain since it last found something.
@@ -59,7 +62,8 @@ impl<'a> Idle<'a> {
             self.all.fetch_add(1, Ordering::Relaxed);
         }
         self.looks += 1;
-        pause_among(self.looks, self.all.load(Ordering::Relaxed) as u32);
+        let idle = if self.alert { 1 } else { self.all.load(Ordering::Relaxed) as u32 };
+        pause_among(self.looks, idle);
     }
 
     pub(super) fn end(&mut self) {
