@@ -34,7 +34,7 @@ const SPIN: Duration = Duration::from_micros(200);
 /// executes blocks alone that are too small for it: another one is likely to follow, and one that
 /// finds it asleep takes up to a third longer.
 const LINGER: Duration = Duration::from_millis(1);
-/// Pieces of work, of some microseconds each, for which it is worth waking a thread.
+/// Pieces of some microseconds each, for which it is worth waking a thread.
 const MANY_PIECES: usize = 16;
 
 /// Calls a function with each number below a count, on one thread or on several.
@@ -179,6 +179,11 @@ impl Pool {
 
     /// Calls `piece` with each number below `count`, on all threads at once.
     pub(crate) fn share(&mut self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
+        self.share_among(true, count, piece);
+    }
+
+    /// The same, on those threads that are awake or `wake` says shall be.
+    fn share_among(&mut self, wake: bool, count: usize, piece: &(dyn Fn(usize) + Sync)) {
         if count < 2 {
             return alone(count, piece);
         }
@@ -195,7 +200,7 @@ impl Pool {
                 }
             }
         };
-        self.run_with(count - 1, count >= MANY_PIECES, &work, || work(0));
+        self.run_with(count - 1, wake, &work, || work(0));
         if let Some(panic) = panicked.into_inner() {
             resume_unwind(panic);
         }
@@ -230,13 +235,18 @@ impl Pool {
         }
     }
 
-    /// [`Self::share`], or, where the threads shall have no part in it, [`alone`].
+    /// [`Self::share`] for pieces of some microseconds, a few of which wake nobody; or, where the
+    /// threads shall have no part in it, [`alone`].
     pub(crate) fn sharer(
         &mut self,
         wanted: bool,
     ) -> impl FnMut(usize, &(dyn Fn(usize) + Sync)) + use<'_> {
         move |count, piece| {
-            if wanted { self.share(count, piece) } else { alone(count, piece) }
+            if wanted {
+                self.share_among(count >= MANY_PIECES, count, piece);
+            } else {
+                alone(count, piece);
+            }
         }
     }
 
@@ -386,6 +396,24 @@ mod tests {
             let made = catch_unwind(|| in_parts(&[2, 2], &mut alone, fill));
             assert!(made.is_err(), "{pushed} of 2");
         }
+    }
+
+    #[test]
+    fn threads_that_sleep_are_woken_for_work_that_is_shared() {
+        let mut pool = Pool::new(3);
+        while pool.is_awake() {
+            thread::yield_now();
+        }
+        // Each piece ends when there is somebody for each of the others.
+        let come = AtomicUsize::new(0);
+        let start = Instant::now();
+        pool.share(4, &|_piece| {
+            come.fetch_add(1, Ordering::Relaxed);
+            while come.load(Ordering::Relaxed) < 4 {
+                assert!(start.elapsed() < Duration::from_secs(60), "a thread sleeps on");
+                thread::yield_now();
+            }
+        });
     }
 
     #[test]
