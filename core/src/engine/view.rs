@@ -303,13 +303,10 @@ impl<'b> View<'b> {
         Some((self.listed?, Span { below: self.lens.position, committed, version }))
     }
 
-    /// An account that many payments share, as the parent state has it, where that is to be seen.
-    fn account_apart(&self, id: u32) -> Option<AccountValue> {
+    /// Whether an account is to be seen as the parent state has it, which is known.
+    fn is_apart(&self, id: u32) -> bool {
         let cell = self.tables.account(id);
-        if !self.lens.apart || !cell.is_hot() {
-            return None;
-        }
-        cell.known_base().filter(is_wallet)
+        self.lens.apart && cell.is_hot() && cell.known_base().as_ref().is_some_and(is_wallet)
     }
 
     /// Logs the read of an account that no other read has logged; returns its place.
@@ -450,11 +447,9 @@ impl Database for View<'_> {
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
         self.check_stop()?;
         let id = self.account_id(&address);
-        let apart = self.account_apart(id);
-        let (mut stamp, mut value) = match apart {
-            Some(base) => (Stamp::BASE, base),
-            None => self.account(id, address)?,
-        };
+        let apart = self.is_apart(id);
+        let (mut stamp, mut value) =
+            if apart { self.base_account(id, address)? } else { self.account(id, address)? };
         let early = stamp == Stamp::PREDICTED;
         let predicted = self.lens.predicted.filter(|(sender, _)| *sender == address);
         if let Some((_, nonce)) = predicted
@@ -464,7 +459,7 @@ impl Database for View<'_> {
             value.nonce = nonce;
             stamp = Stamp::PREDICTED;
         }
-        let place = self.note(id, stamp, value, apart.is_some());
+        let place = self.note(id, stamp, value, apart);
         if predicted.is_some() {
             self.sender = Some(place);
         }
