@@ -132,7 +132,7 @@ impl Pool {
     /// Starts `helpers` threads. Where the system refuses one, the pool has fewer.
     pub(crate) fn new(helpers: usize) -> Self {
         let shared = Arc::new(Shared::default());
-        let threads = (1..=helpers)
+        let threads: Vec<JoinHandle<()>> = (1..=helpers)
             .map_while(|worker| {
                 let shared = shared.clone();
                 thread::Builder::new()
@@ -141,7 +141,6 @@ impl Pool {
                     .ok()
             })
             .collect();
-        let threads: Vec<JoinHandle<()>> = threads;
         shared.gate.know(threads.iter().map(|thread| thread.thread().clone()).collect());
         Self { shared, threads }
     }
@@ -318,7 +317,7 @@ impl Shared {
                 Entry::Shutdown => return,
             }
             let place = self.job.load(Ordering::Relaxed);
-            // SAFETY: this thread is inside, so it sees what the caller of `run_beside` stored
+            // SAFETY: this thread is inside, so it sees what the caller of `run_with` stored
             // before it opened the gate, and nothing later: that caller, also where it unwinds,
             // waits until this thread has left before its `job`, to which this points, and what
             // that borrows, cease to be. Nothing here outlives the call below.

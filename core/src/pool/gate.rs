@@ -49,6 +49,7 @@ const OPENING: u64 = 1 << 32;
 /// The announcement, from its low end: how many threads are wanted; the number of the opening, 32
 /// bits of it.
 const WANTED_BITS: u32 = 16;
+const WANTED: u64 = (1 << WANTED_BITS) - 1;
 const SHUTDOWN: u64 = u64::MAX;
 
 /// What a thread finds at the gate.
@@ -95,7 +96,7 @@ impl Gate {
     /// those that sleep are woken for it. Only while the gate is closed.
     pub(super) fn open(&self, wanted: usize, wake: bool) {
         let before = self.door.fetch_add(OPENING + OPEN, Ordering::AcqRel);
-        let wanted = wanted.min((1 << WANTED_BITS) - 1) as u64;
+        let wanted = WANTED.min(wanted as u64);
         let announcement = opening(before.wrapping_add(OPENING)) << WANTED_BITS | wanted;
         self.announced.store(announcement, Ordering::Release);
         fence(Ordering::SeqCst);
@@ -180,7 +181,7 @@ impl Gate {
             return Entry::Shutdown;
         }
         self.ring();
-        if thread as u64 > announced & ((1 << WANTED_BITS) - 1) {
+        if thread as u64 > announced & WANTED {
             seen.0 = announced >> WANTED_BITS;
             return Entry::Missed;
         }
