@@ -98,13 +98,8 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
 
     /// Commits what is ready before a worker leaves; what is not is left to those who execute it.
     fn leave(&self, worker: &mut Worker<V::Instance>) {
-        while !self.ahead.stopped() {
-            fence(Ordering::SeqCst);
-            if !self.ahead.schedule.is_ready(self.ahead.schedule.head()) {
-                return;
-            }
-            let Some(mut committer) = self.committer.try_lock() else { return };
-            self.commit_ready(worker, &mut committer);
+        if !self.ahead.stopped() {
+            self.commit_while_free(worker, || fence(Ordering::SeqCst));
         }
     }
 
@@ -182,7 +177,16 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
 
     /// Commits the ready prefix if nobody else is at it.
     pub(crate) fn commit_if_free(&self, worker: &mut Worker<V::Instance>) {
-        while self.ahead.schedule.is_ready(self.ahead.schedule.head()) {
+        self.commit_while_free(worker, || {});
+    }
+
+    /// The same; does something before each look whether the head is ready.
+    fn commit_while_free(&self, worker: &mut Worker<V::Instance>, before_look: impl Fn()) {
+        loop {
+            before_look();
+            if !self.ahead.schedule.is_ready(self.ahead.schedule.head()) {
+                return;
+            }
             let Some(mut committer) = self.committer.try_lock() else { return };
             self.commit_ready(worker, &mut committer);
             if self.ahead.stopped() {
