@@ -23,6 +23,15 @@ const GIGAGAS: [(&str, &str, &str); 3] = [
     ("ERC-20 transfers", "erc20=1", "19600"),
     ("swaps", "swaps=1", "14700"),
 ];
+/// What conflicts and costs are predicted from, and what is turned off for it.
+const PREDICTION: [(&str, &[&str]); 6] = [
+    ("nothing", &["learning", "sender-chains", "long-first", "chain-prediction"]),
+    ("gas limits", &["learning", "sender-chains", "chain-prediction"]),
+    ("senders", &["learning", "long-first", "chain-prediction"]),
+    ("gas limits and senders", &["learning", "chain-prediction"]),
+    ("the block alone", &["learning"]),
+    ("the blocks before it", &[]),
+];
 const USAGE: &str = "usage: cargo xtask bench [OPTION...] [PATH...]
 
   --processes N    processes of each row (5)
@@ -86,13 +95,44 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The rows without single optimisations, on so many threads.
+    fn ablated(&self, many: &str) -> Vec<Row> {
+        let recorded = |name: String, args: &[&str]| self.recorded(name, args);
+        let mut rows = Vec::new();
+        for without in [
+            "commutative-balances",
+            "hot-accounts",
+            "long-first",
+            "sender-chains",
+            "payment-runs",
+            "chain-prediction",
+            "revalidate",
+            "learning",
+            "all",
+        ] {
+            let args = ["--threads", many, "--by-pass", "--warm", "--without", without];
+            rows.push(recorded(format!("{many} threads, without {without}"), &args));
+        }
+        for (known, without) in PREDICTION {
+            let mut args = vec!["--threads", many, "--by-pass"];
+            args.extend(without.iter().flat_map(|name| ["--without", name]));
+            rows.push(recorded(format!("{many} threads, predicted from {known}"), &args));
+        }
+        let slow = ["--threads", "16", "--read-latency", "50", "--without", "run-ahead"];
+        rows.push(recorded("16 threads, reads of 50 us, without run-ahead".to_owned(), &slow));
+        rows
+    }
+
+    /// A row of the recorded blocks.
+    fn recorded(&self, name: String, extra: &[&str]) -> Row {
+        let extra = extra.iter().map(|arg| (*arg).to_owned());
+        Row::new(name, extra.chain(self.paths.iter().cloned()))
+    }
+
     /// The rows of the table: a name, and what `braid replay` is told.
     fn rows(&self) -> Vec<Row> {
-        let (many, blocks) = (self.threads.to_string(), self.paths.clone());
-        let recorded = |name: String, extra: &[&str]| {
-            let extra = extra.iter().map(|arg| (*arg).to_owned());
-            Row::new(name, extra.chain(blocks.iter().cloned()))
-        };
+        let many = self.threads.to_string();
+        let recorded = |name: String, extra: &[&str]| self.recorded(name, extra);
         let mut rows = Vec::new();
         if !self.paths.is_empty() {
             let flat = ["--threads", &many, "--by-pass"];
@@ -133,20 +173,7 @@ impl Plan {
             rows.push(Row::new(format!("a gigagas of {name} without contention"), args));
         }
         if self.ablation && !self.paths.is_empty() {
-            for without in [
-                "commutative-balances",
-                "hot-accounts",
-                "long-first",
-                "payment-runs",
-                "chain-prediction",
-                "learning",
-                "all",
-            ] {
-                let args = ["--threads", &many, "--by-pass", "--warm", "--without", without];
-                rows.push(recorded(format!("{many} threads, without {without}"), &args));
-            }
-            let slow = ["--threads", "16", "--read-latency", "50", "--without", "run-ahead"];
-            rows.push(recorded("16 threads, reads of 50 us, without run-ahead".to_owned(), &slow));
+            rows.extend(self.ablated(&many));
         }
         rows.retain(|row| {
             self.wanted.is_empty() || self.wanted.iter().any(|part| row.name.contains(part))
@@ -369,7 +396,7 @@ mod tests {
         let plan = Plan::parse(&["--processes", "2", "--ablation", "blocks"]).unwrap();
         assert_eq!((plan.processes, plan.rounds), (2, 9));
         assert_eq!(plan.paths, ["blocks"]);
-        assert_eq!(plan.rows().len(), 23);
+        assert_eq!(plan.rows().len(), 31);
         let plan = Plan::parse(&["--rows", "gigagas", "--rows", "serial"]).unwrap();
         assert_eq!(plan.rows().len(), 4);
     }
