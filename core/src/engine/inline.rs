@@ -20,7 +20,11 @@ use alloy_primitives::Address;
 /// nanoseconds. It is spread over caches that know nothing of it yet.
 const LEAST_AWAKE: u64 = 180_000;
 const LEAST_PARKED: u64 = 200_000;
-/// The same for a worker that spins, where no transaction and no contract has most of the work.
+/// A worker is woken for so much at least that the caller, busy with the longest transaction,
+/// cannot do: it comes late, and what it needs is in no cache.
+const LEAST_BESIDE: u64 = 100_000;
+/// What a worker that spins needs at least, where no transaction and no contract has most of the
+/// work, nanoseconds.
 const LEAST_EVEN: u64 = 110_000;
 /// With more than this by its gas, nanoseconds, a block is not small.
 const DOUBT: u64 = 800_000;
@@ -66,7 +70,11 @@ pub(super) fn is_small(block: &Block, workers: Workers, predictor: Option<&Predi
         predictor.predict(forecast::key(predictor, &block.transactions[index])?)
     };
     let work = Work::new(block, UNSURE);
-    let all = || work.total_where(|index| known(index).map(|call| call.nanos));
+    let nanos = |index: usize| known(index).map(|call| call.nanos);
+    if !workers.awake && work.beside_the_longest(nanos) < LEAST_BESIDE {
+        return true;
+    }
+    let all = || work.total_where(nanos);
     let least = if workers.awake { LEAST_AWAKE } else { LEAST_PARKED };
     // Before London gas tells too little of time for so little work.
     let even = workers.awake && block.header.base_fee_per_gas.is_some();
@@ -179,6 +187,22 @@ mod tests {
         let mut one = of([1; 4]);
         one.header.gas_used = 600_000;
         assert!(is_small(&one, near(true), None), "they may depend on each other");
+    }
+
+    #[test]
+    fn nobody_is_woken_where_one_transaction_has_nearly_everything() {
+        let of = |gas_limits: &[u64]| {
+            let mut block = block(&[], 0);
+            block.header.gas_used = gas_limits.iter().sum();
+            let each = gas_limits.iter().zip(1..).map(|(gas, target)| call(target, *gas));
+            block.transactions = each.collect();
+            block
+        };
+        let workers = |awake| Workers { awake, distance_ns: 100 };
+        let one = of(&[150_000, 3_000_000, 150_000]);
+        assert!(is_small(&one, workers(false), None));
+        assert!(!is_small(&one, workers(true), None));
+        assert!(!is_small(&of(&[1_500_000, 3_000_000]), workers(false), None));
     }
 
     fn call(target: u8, gas_limit: u64) -> Recovered<Transaction> {

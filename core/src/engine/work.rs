@@ -83,7 +83,16 @@ impl<'b> Work<'b> {
         all.map(|index| self.of(index, known(index))).fold(0, u64::saturating_add)
     }
 
-    /// The same, but no more than two workers can do in half the time: one transaction, or the
+    /// What others can do while one worker is at the longest transaction, nanoseconds.
+    pub(super) fn beside_the_longest(&self, known: impl Fn(usize) -> Option<u64>) -> u64 {
+        let each = (0..self.block.transactions.len()).map(|index| self.of(index, known(index)));
+        let (total, longest) = each.fold((0u64, 0), |(total, longest), nanos| {
+            (total.saturating_add(nanos), nanos.max(longest))
+        });
+        total - longest
+    }
+
+    /// All transactions, but no more than two workers can do in half the time: one transaction, or the
     /// calls of one contract that may read what each other write, may take more than half.
     pub(super) fn shareable(&self, known: impl Fn(usize) -> Option<Prediction>) -> u64 {
         let each = |(index, tx): (usize, &Recovered<Transaction>)| {
@@ -194,6 +203,16 @@ mod tests {
         assert!((20_000..30_000).contains(&rest), "{rest}");
         assert_eq!(work.total_where(|_| Some(7)), 14);
         assert!(work.total_where(|_| None).abs_diff(work.total()) < 2);
+    }
+
+    #[test]
+    fn the_longest_transaction_is_nobody_elses() {
+        let block = block(&[(to(1), 4, 121_000), (to(2), 4, 1_021_000), (to(3), 4, 121_000)]);
+        let work = Work::new(&block, 1);
+        let beside = work.beside_the_longest(|_| None);
+        assert!((95_000..115_000).contains(&beside), "{beside}");
+        assert_eq!(work.beside_the_longest(|index| Some([5, 7, 90][index])), 12);
+        assert_eq!(Work::new(&Block::default(), 1).beside_the_longest(|_| None), 0);
     }
 
     #[test]
