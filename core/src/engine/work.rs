@@ -92,8 +92,8 @@ impl<'b> Work<'b> {
         total - longest
     }
 
-    /// All transactions, but no more than two workers can do in half the time: one transaction, or the
-    /// calls of one contract that may read what each other write, may take more than half.
+    /// All transactions, but no more than two workers can do in half the time: one transaction, or
+    /// the calls of one contract that may read what each other write, may take more than half.
     pub(super) fn shareable(&self, known: impl Fn(usize) -> Option<Prediction>) -> u64 {
         let each = |(index, tx): (usize, &Recovered<Transaction>)| {
             let known = known(index);
