@@ -97,7 +97,6 @@ impl Plan {
 
     /// The rows without single optimisations, on so many threads.
     fn ablated(&self, many: &str) -> Vec<Row> {
-        let recorded = |name: String, args: &[&str]| self.recorded(name, args);
         let mut rows = Vec::new();
         for without in [
             "commutative-balances",
@@ -111,15 +110,15 @@ impl Plan {
             "all",
         ] {
             let args = ["--threads", many, "--by-pass", "--warm", "--without", without];
-            rows.push(recorded(format!("{many} threads, without {without}"), &args));
+            rows.push(self.recorded(format!("{many} threads, without {without}"), &args));
         }
         for (known, without) in PREDICTION {
             let mut args = vec!["--threads", many, "--by-pass"];
             args.extend(without.iter().flat_map(|name| ["--without", name]));
-            rows.push(recorded(format!("{many} threads, predicted from {known}"), &args));
+            rows.push(self.recorded(format!("{many} threads, predicted from {known}"), &args));
         }
         let slow = ["--threads", "16", "--read-latency", "50", "--without", "run-ahead"];
-        rows.push(recorded("16 threads, reads of 50 us, without run-ahead".to_owned(), &slow));
+        rows.push(self.recorded("16 threads, reads of 50 us, without run-ahead".to_owned(), &slow));
         rows
     }
 
@@ -132,27 +131,26 @@ impl Plan {
     /// The rows of the table: a name, and what `braid replay` is told.
     fn rows(&self) -> Vec<Row> {
         let many = self.threads.to_string();
-        let recorded = |name: String, extra: &[&str]| self.recorded(name, extra);
         let mut rows = Vec::new();
         if !self.paths.is_empty() {
             let flat = ["--threads", &many, "--by-pass"];
-            rows.push(recorded(format!("{many} threads, flat"), &flat));
+            rows.push(self.recorded(format!("{many} threads, flat"), &flat));
             let warm = [&flat[..], &["--warm"]].concat();
-            rows.push(recorded("the same, contracts known".to_owned(), &warm));
+            rows.push(self.recorded("the same, contracts known".to_owned(), &warm));
             let bundle = [&flat[..], &["--output", "bundle"]].concat();
-            rows.push(recorded(format!("{many} threads, bundle"), &bundle));
+            rows.push(self.recorded(format!("{many} threads, bundle"), &bundle));
             let turns = ["--threads", &many];
-            rows.push(recorded(format!("{many} threads, flat, workers asleep"), &turns));
+            rows.push(self.recorded(format!("{many} threads, flat, workers asleep"), &turns));
             let one = ["--threads", "1", "--forced", "--by-pass"];
-            rows.push(recorded("1 thread, forced".to_owned(), &one));
+            rows.push(self.recorded("1 thread, forced".to_owned(), &one));
             let import = ["--threads", &many, "--import", "--by-pass"];
-            rows.push(recorded(format!("{many} threads, from RLP to verified"), &import));
+            rows.push(self.recorded(format!("{many} threads, from RLP to verified"), &import));
         }
         if !self.paths.is_empty() {
             let slow = ["--threads", "16", "--read-latency", "50"];
-            rows.push(recorded("16 threads, reads of 50 us".to_owned(), &slow));
+            rows.push(self.recorded("16 threads, reads of 50 us".to_owned(), &slow));
             let listed = [&slow[..], &["--access-list"]].concat();
-            rows.push(recorded("the same, with access lists".to_owned(), &listed));
+            rows.push(self.recorded("the same, with access lists".to_owned(), &listed));
         }
         for (name, more) in
             [("one block after the other", &["--without", "pipelining"][..]), ("as a range", &[])]

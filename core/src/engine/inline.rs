@@ -21,7 +21,7 @@ use alloy_primitives::Address;
 const LEAST_AWAKE: u64 = 180_000;
 const LEAST_PARKED: u64 = 200_000;
 /// A worker is woken for so much at least that the caller, busy with the longest transaction,
-/// cannot do: it comes late, and what it needs is in no cache.
+/// cannot do, nanoseconds: it comes late, and what it needs is in no cache.
 const LEAST_BESIDE: u64 = 100_000;
 /// What a worker that spins needs at least, where no transaction and no contract has most of the
 /// work, nanoseconds.

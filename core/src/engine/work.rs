@@ -77,16 +77,19 @@ impl<'b> Work<'b> {
         }
     }
 
+    /// Each transaction, of some of which it is known how long they take, nanoseconds.
+    fn each(&self, known: impl Fn(usize) -> Option<u64>) -> impl Iterator<Item = u64> {
+        (0..self.block.transactions.len()).map(move |index| self.of(index, known(index)))
+    }
+
     /// All transactions, of some of which it is known how long they take, nanoseconds.
     pub(super) fn total_where(&self, known: impl Fn(usize) -> Option<u64>) -> u64 {
-        let all = 0..self.block.transactions.len();
-        all.map(|index| self.of(index, known(index))).fold(0, u64::saturating_add)
+        self.each(known).fold(0, u64::saturating_add)
     }
 
     /// What others can do while one worker is at the longest transaction, nanoseconds.
     pub(super) fn beside_the_longest(&self, known: impl Fn(usize) -> Option<u64>) -> u64 {
-        let each = (0..self.block.transactions.len()).map(|index| self.of(index, known(index)));
-        let (total, longest) = each.fold((0u64, 0), |(total, longest), nanos| {
+        let (total, longest) = self.each(known).fold((0u64, 0), |(total, longest), nanos| {
             (total.saturating_add(nanos), nanos.max(longest))
         });
         total - longest
