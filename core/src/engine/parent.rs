@@ -1,12 +1,14 @@
 //! The parent state of a block: a source that has it, or a block that is still being executed.
 //!
 //! Role: let a block read its parent state while its parent block runs. Actors: the workers of
-//! either block; whoever concludes the parent block calls [`Layer::close`].
+//! either block; whoever concludes the parent block calls [`Layer::close`], later [`Layer::sink`].
 //!
-//! Two phases. While the parent runs, an answer is the newest value that its tables have, committed
-//! or not, else what it started from: a prediction. From [`Layer::close`] on, answers are final.
-//! [`super::view`] asks for the phase before it reads; a prediction goes into the log under a stamp
-//! that equals no other, and is kept nowhere else. So:
+//! Three phases. While the parent runs, an answer is the newest value that its tables have,
+//! committed or not, else what it started from: a prediction. From [`Layer::close`] on, answers are
+//! final. From [`Layer::sink`] on, the parent's changes are in what is below, which then gives
+//! every answer by itself: that spares looking into the parent's tables first. [`super::view`]
+//! asks for the phase before it reads; a prediction goes into the log under a stamp that equals no
+//! other, and is kept nowhere else. So:
 //! 1. A base value in a block's tables is always that of its final parent state. It was read after
 //!    `is_final` was seen, which is stored after the parent's last commit, and committed versions
 //!    do not change any more.
@@ -15,7 +17,9 @@
 //!
 //! What the parent block did not change is read through `below`, which must show, at those
 //! locations, the state before the parent block: an [`super::overlay`] to which all blocks before
-//! the parent were added. While the parent runs, its own base values are filled on the way, so that
+//! the parent were added. Adding the parent makes it show the parent state everywhere, until the
+//! block itself is added: then all of its transactions are committed, and nobody reads for it any
+//! more. While the parent runs, its own base values are filled on the way, so that
 //! each location is read once for both blocks. They are right: nobody but the parent changes them.
 //!
 //! A slot is answered as if the parent's changes, in the form of the output, had been applied to
@@ -29,11 +33,16 @@ use super::{
 use crate::{
     error::SourceError,
     source::{StateReader, StateSource, once},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU8, Ordering},
 };
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::{bytecode::Bytecode, state::AccountInfo};
 use std::sync::Arc;
+
+/// The phases of a layer: its block runs; it has committed everything; its changes are below.
+const OPEN: u8 = 0;
+const CLOSED: u8 = 1;
+const SUNK: u8 = 2;
 
 /// Where a block's parent state is.
 #[derive(Clone)]
@@ -63,23 +72,34 @@ impl<'b> Parent<'b> {
 /// A block as the parent state of the next one.
 pub(crate) struct Layer<'b> {
     tables: Arc<Tables>,
-    closed: AtomicBool,
+    /// [`OPEN`], [`CLOSED`] or [`SUNK`]; never goes back.
+    phase: AtomicU8,
     below: &'b dyn StateSource,
 }
 
 impl<'b> Layer<'b> {
     /// The block that has these tables, on the state that `below` shows.
     pub(crate) fn new(tables: Arc<Tables>, below: &'b dyn StateSource) -> Self {
-        Self { tables, closed: AtomicBool::default(), below }
+        Self { tables, phase: AtomicU8::new(OPEN), below }
     }
 
     /// The block has committed everything.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.phase.store(CLOSED, Ordering::Release);
+    }
+
+    /// The changes of the closed layer's block were added to what is below.
+    pub(crate) fn sink(&self) {
+        self.phase.store(SUNK, Ordering::Release);
     }
 
     fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.phase.load(Ordering::Acquire) >= CLOSED
+    }
+
+    /// Whether what is below gives every answer.
+    fn is_sunk(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == SUNK
     }
 }
 
@@ -108,9 +128,13 @@ impl<'b> LayerReader<'b> {
         once(&mut self.below, || self.layer.below.reader())
     }
 
-    /// The account, where the block knows it; while it runs it is made known.
+    /// The account, where the block knows it; while it runs it is made known. `None` too where the
+    /// block need not be asked.
     fn known(&mut self, address: Address) -> Result<Option<Known>, SourceError> {
         let Self { layer, below: reader } = self;
+        if layer.is_sunk() {
+            return Ok(None);
+        }
         let tables = &*layer.tables;
         let closed = layer.is_closed();
         let id = if closed {
@@ -210,10 +234,13 @@ impl StateReader for LayerReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{ledger::Ledger, output, sink::Sink, tables::Shelf, view::View},
+        super::{ledger::Ledger, output, overlay::Overlay, sink::Sink, tables::Shelf, view::View},
         *,
     };
-    use crate::{block::Block, pool::alone, source::MemoryState, splitmix::SplitMix64};
+    use crate::{
+        block::Block, pool::alone, source::MemoryState, splitmix::SplitMix64,
+        sync::atomic::AtomicBool,
+    };
     use revm::{
         Database, DatabaseCommit,
         bytecode::Bytecode,
@@ -296,7 +323,8 @@ mod tests {
             let stop = AtomicBool::new(false);
             let tables = Shelf::default().begin(&Block::default());
             let mut view = View::new(tables.clone(), Parent::Source(&source), &stop);
-            let layer = Arc::new(Layer::new(tables.clone(), &source));
+            let below = Overlay::new(&source, std::iter::empty());
+            let layer = Arc::new(Layer::new(tables.clone(), &below));
             let mut reader = Parent::Block(layer.clone()).reader().unwrap();
             for position in 1..random.below(10) as Position + 1 {
                 let (mut sink, failure) = (Sink::default(), RefCell::new(None));
@@ -320,6 +348,10 @@ mod tests {
             let mut after = source.clone();
             after.apply(&again);
             assert_eq!(seen(&mut &after), expected, "seed {seed}: the output is the same");
+            below.add(&again);
+            assert_eq!(seen(&mut *reader), expected, "seed {seed}, added below, not told");
+            layer.sink();
+            assert_eq!(seen(&mut *reader), expected, "seed {seed}, added below");
         }
     }
 

@@ -15,14 +15,16 @@
 //! 2. closes the layer through which N+1 reads N ([`super::parent`]);
 //! 3. runs N+1's system calls on N+1's committed state, which is N's final state;
 //! 4. makes N+1 the current block: from now on its transactions are committed;
-//! 5. adds N's changes to the overlay, then makes the flight of N+2, then puts N's outcome out.
+//! 5. adds N's changes to the overlay, and tells N+1's layer, whose readers then ask the overlay
+//!    alone; then makes the flight of N+2, then puts N's outcome out.
 //!
 //! Proof that each block starts from its pre-state, by induction over the range. Let N's committed
 //! state be the sequential one all the way, so final N is N+1's parent state.
 //! - *Base values.* N+1's tables take base values only from the closed layer (`parent.rs`, 1), so
 //!   what they have at a location without a committed version is the parent state. For locations
 //!   that N did not change the layer asks the overlay; all blocks before N were added to it before
-//!   N+1's flight was made, and adding N changes other locations only.
+//!   N+1's flight was made, and adding N changes other locations only. Once N is added, the overlay
+//!   shows final N at every location, and the layer asks it alone.
 //! - *System calls* run after the layer was closed and before anything of N+1 is committed; what
 //!   they write is committed at position 0, below every transaction. Step 4 follows, so when
 //!   transaction 0 is the head, committed state is its pre-state.
@@ -233,6 +235,10 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         let tables = &*run.ahead.input.tables;
         let changes = output::flat(tables, &mut alone);
         self.setting.overlay.add(&changes);
+        if let Some(layer) = self.state.lock().current.as_ref().and_then(|next| next.layer.as_ref())
+        {
+            layer.sink();
+        }
         self.set_up(&mut shelf);
         let statistics = run.ahead.counters.statistics(run.ahead.schedule.backed_off());
         let canonical = sink.canonical.take();
