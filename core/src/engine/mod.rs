@@ -98,7 +98,8 @@ use watch::{Recorder, Unwatched};
 /// How an [`Engine`] works. None of it changes a result.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many threads execute a block, the calling one included. At least one.
+    /// How many threads execute a block, the calling one included. At least one. More of them than
+    /// there are cores pay only where reads are slow ([`StateSource::is_slow`]); else they cost.
     pub threads: usize,
     /// The form of the changed state.
     pub output: OutputKind,

@@ -87,7 +87,8 @@ pub struct ReplayArgs {
     /// Recorded blocks: files, or folders of `*.json.zst`. Without any, a built-in workload is
     /// generated.
     pub paths: Vec<PathBuf>,
-    /// Threads of the parallel side, the calling one included (default: all cores).
+    /// Threads of the parallel side, the calling one included (default: all cores; more pay only
+    /// with --read-latency).
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// How often each block is executed on each side; times are medians.
