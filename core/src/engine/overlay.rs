@@ -31,13 +31,8 @@ const SHARDS: usize = 16;
 
 /// The lock of an address. By its first bits: changes come in the order of their addresses, so
 /// those of one lock stand together.
-fn place_of(address: &Address) -> usize {
+fn place(address: &Address) -> usize {
     usize::from(address.0[0]) * SHARDS / 256
-}
-
-/// The lock of a changed account.
-fn place(change: &AccountChange) -> usize {
-    place_of(&change.address)
 }
 
 /// A changed account.
@@ -93,9 +88,9 @@ impl<'r> Overlay<'r> {
         if !changes.codes.is_empty() {
             self.codes.write().extend(changes.codes.iter().cloned());
         }
-        let same = |one: &AccountChange, next: &AccountChange| place(one) == place(next);
-        for together in changes.accounts.chunk_by(same) {
-            let mut shard = self.accounts[place(&together[0])].write();
+        let in_order = &changes.accounts;
+        for together in in_order.chunk_by(|one, next| place(&one.address) == place(&next.address)) {
+            let mut shard = self.shard(&together[0].address).write();
             for change in together {
                 shard.entry(change.address).or_default().apply(change);
             }
@@ -103,7 +98,7 @@ impl<'r> Overlay<'r> {
     }
 
     fn shard(&self, address: &Address) -> &RwLock<AddressMap<Entry>> {
-        &self.accounts[place_of(address)]
+        &self.accounts[place(address)]
     }
 
     /// `None`: as the source has it.

@@ -1,14 +1,15 @@
 //! The parent state of a block: a source that has it, or a block that is still being executed.
 //!
 //! Role: let a block read its parent state while its parent block runs. Actors: the workers of
-//! either block; whoever concludes the parent block calls [`Layer::close`], later [`Layer::sink`].
+//! either block; whoever concludes the parent block calls [`Layer::close`], later
+//! [`Layer::set_added`].
 //!
 //! Three phases. While the parent runs, an answer is the newest value that its tables have,
 //! committed or not, else what it started from: a prediction. From [`Layer::close`] on, answers are
-//! final. From [`Layer::sink`] on, the parent's changes are in what is below, which then gives
-//! every answer by itself: that spares looking into the parent's tables first. [`super::view`]
-//! asks for the phase before it reads; a prediction goes into the log under a stamp that equals no
-//! other, and is kept nowhere else. So:
+//! final. From [`Layer::set_added`] on, what is below has the parent's changes and gives every
+//! answer by itself: that spares looking into the parent's tables first. [`super::view`] asks for
+//! the phase before it reads; a prediction goes into the log under a stamp that equals no other,
+//! and is kept nowhere else. So:
 //! 1. A base value in a block's tables is always that of its final parent state. It was read after
 //!    `is_final` was seen, which is stored after the parent's last commit, and committed versions
 //!    do not change any more.
@@ -19,8 +20,8 @@
 //! locations, the state before the parent block: an [`super::overlay`] to which all blocks before
 //! the parent were added. Adding the parent makes it show the parent state everywhere, until the
 //! block itself is added: then all of its transactions are committed, and nobody reads for it any
-//! more. While the parent runs, its own base values are filled on the way, so that
-//! each location is read once for both blocks. They are right: nobody but the parent changes them.
+//! more. While the parent runs, its own base values are filled on the way, so that each location is
+//! read once for both blocks. They are right: nobody but the parent changes them.
 //!
 //! A slot is answered as if the parent's changes, in the form of the output, had been applied to
 //! the state before it: what was destroyed or did not exist has no old storage, and a zero written
@@ -39,10 +40,11 @@ use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::{bytecode::Bytecode, state::AccountInfo};
 use std::sync::Arc;
 
-/// The phases of a layer: its block runs; it has committed everything; its changes are below.
+/// The phases of a layer: its block runs; it has committed everything; its changes were added to
+/// what is below.
 const OPEN: u8 = 0;
 const CLOSED: u8 = 1;
-const SUNK: u8 = 2;
+const ADDED: u8 = 2;
 
 /// Where a block's parent state is.
 #[derive(Clone)]
@@ -72,7 +74,7 @@ impl<'b> Parent<'b> {
 /// A block as the parent state of the next one.
 pub(crate) struct Layer<'b> {
     tables: Arc<Tables>,
-    /// [`OPEN`], [`CLOSED`] or [`SUNK`]; never goes back.
+    /// [`OPEN`], [`CLOSED`] or [`ADDED`]; never goes back.
     phase: AtomicU8,
     below: &'b dyn StateSource,
 }
@@ -89,17 +91,16 @@ impl<'b> Layer<'b> {
     }
 
     /// The changes of the closed layer's block were added to what is below.
-    pub(crate) fn sink(&self) {
-        self.phase.store(SUNK, Ordering::Release);
+    pub(crate) fn set_added(&self) {
+        self.phase.store(ADDED, Ordering::Release);
+    }
+
+    fn phase(&self) -> u8 {
+        self.phase.load(Ordering::Acquire)
     }
 
     fn is_closed(&self) -> bool {
-        self.phase.load(Ordering::Acquire) >= CLOSED
-    }
-
-    /// Whether what is below gives every answer.
-    fn is_sunk(&self) -> bool {
-        self.phase.load(Ordering::Acquire) == SUNK
+        self.phase() >= CLOSED
     }
 }
 
@@ -132,11 +133,11 @@ impl<'b> LayerReader<'b> {
     /// block need not be asked.
     fn known(&mut self, address: Address) -> Result<Option<Known>, SourceError> {
         let Self { layer, below: reader } = self;
-        if layer.is_sunk() {
-            return Ok(None);
-        }
+        let closed = match layer.phase() {
+            ADDED => return Ok(None),
+            phase => phase == CLOSED,
+        };
         let tables = &*layer.tables;
-        let closed = layer.is_closed();
         let id = if closed {
             let Some(id) = tables.find_account(&address) else { return Ok(None) };
             id
@@ -350,7 +351,7 @@ mod tests {
             assert_eq!(seen(&mut &after), expected, "seed {seed}: the output is the same");
             below.add(&again);
             assert_eq!(seen(&mut *reader), expected, "seed {seed}, added below, not told");
-            layer.sink();
+            layer.set_added();
             assert_eq!(seen(&mut *reader), expected, "seed {seed}, added below");
         }
     }

@@ -231,13 +231,12 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
                 return true;
             }
         };
-        self.hand_over();
+        let next = self.hand_over();
         let tables = &*run.ahead.input.tables;
         let changes = output::flat(tables, &mut alone);
         self.setting.overlay.add(&changes);
-        if let Some(layer) = self.state.lock().current.as_ref().and_then(|next| next.layer.as_ref())
-        {
-            layer.sink();
+        if let Some(layer) = next.as_ref().and_then(|next| next.layer.as_ref()) {
+            layer.set_added();
         }
         self.set_up(&mut shelf);
         let statistics = run.ahead.counters.statistics(run.ahead.schedule.backed_off());
@@ -275,8 +274,8 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         Ok((result, sink))
     }
 
-    /// The current block is final: the one ahead becomes the current one.
-    fn hand_over(&self) {
+    /// The current block is final: the one ahead becomes the current one, and is returned.
+    fn hand_over(&self) -> Option<Arc<Flight<'r, B::Machine>>> {
         let next = self.state.lock().ahead.clone();
         if let Some(flight) = &next {
             if let Some(layer) = &flight.layer {
@@ -286,8 +285,9 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
         }
         self.change(|state| {
             state.ahead = None;
-            state.current = next;
+            state.current.clone_from(&next);
         });
+        next
     }
 
     /// The system calls of a block whose parent is final. Where they fail, the block has failed.
