@@ -61,6 +61,7 @@ fn a_folder_replays_in_both_forms_with_all_json_keys() {
             "ratio_stock",
             "ratio_bare",
             "executions",
+            "longest_wasted",
             "match",
             "gas_used",
             "receipts_root",

@@ -33,6 +33,8 @@ pub struct Summary {
     reads: Option<f64>,
     /// Runs of the blocks' longest transactions that came to nothing, where they were counted.
     longest_wasted: Option<u64>,
+    /// The numbers of the blocks in which there were any.
+    wasted_in: Vec<u64>,
 }
 
 /// Sequential time over parallel time.
@@ -95,6 +97,11 @@ impl Summary {
                 .iter()
                 .filter_map(|report| report.longest_wasted)
                 .reduce(|sum, one| sum + one),
+            wasted_in: reports
+                .iter()
+                .filter(|report| report.longest_wasted.is_some_and(|wasted| wasted > 0))
+                .map(|report| report.number)
+                .collect(),
         }
     }
 
@@ -231,8 +238,11 @@ impl Printer {
             line(format_args!("reads of the parent state: {reads:.3} times those of stock"));
         }
         if let Some(wasted) = summary.longest_wasted {
+            let numbers: Vec<String> = summary.wasted_in.iter().map(u64::to_string).collect();
+            let of = if numbers.is_empty() { "" } else { ", in block " };
             line(format_args!(
-                "runs of the blocks' longest transactions that came to nothing: {wasted}"
+                "runs of the blocks' longest transactions that came to nothing: {wasted}{of}{}",
+                numbers.join(", ")
             ));
         }
         if let Some(check) = summary.machine.throughput {
@@ -268,6 +278,7 @@ fn block_json(report: &BlockReport) -> Value {
         "ratio_stock": rounded(ratio(report.stock_ns, report.parallel_ns)),
         "ratio_bare": rounded(ratio(report.bare_ns, report.parallel_ns)),
         "executions": report.executions,
+        "longest_wasted": report.longest_wasted,
         "match": report.matched(),
         "gas_used": gas_used,
         "receipts_root": receipts_root,
