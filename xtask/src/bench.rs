@@ -107,6 +107,7 @@ impl Plan {
             "chain-prediction",
             "revalidate",
             "learning",
+            "learned-dependencies",
             "all",
         ] {
             let args = ["--threads", many, "--by-pass", "--warm", "--without", without];

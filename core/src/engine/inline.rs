@@ -244,7 +244,7 @@ mod tests {
         let note = |nanos: u64, count: usize| {
             for tx in &block.transactions[..count] {
                 let key = forecast::key(&predictor, tx).unwrap();
-                (0..20).for_each(|_| predictor.note(key, nanos, Fate::Direct));
+                (0..20).for_each(|_| predictor.note(key, nanos, Fate::Direct, false));
             }
         };
         note(5_000, 3);

@@ -1,8 +1,8 @@
 //! What earlier blocks have taught about the calls of a contract.
 //!
-//! Role: remember, for each contract and selector, how long a call takes and whether it tends to
-//! conflict with the calls before it. Actors: whoever commits a transaction notes; whoever begins a
-//! block asks ([`super::forecast`]).
+//! Role: remember, for each contract and selector, how long a call takes, whether it tends to
+//! conflict with the calls before it, and with which. Actors: whoever commits a transaction notes;
+//! whoever begins a block asks ([`super::forecast`]).
 //!
 //! Invariants: a prediction decides when something runs and never what it gives; the table has a
 //! fixed size, in which what is seldom seen makes room; entries are plain words, so that a torn one
@@ -26,16 +26,22 @@ const FAILED: u64 = 64;
 const SUCCEEDED: u64 = 7;
 /// From this score on a call is expected to conflict.
 const CONFLICTS: u64 = 48;
+/// The same for one that had waited for the call that it may depend on: it tells little.
+const WAITED: u64 = 1;
 /// A score, and a count of uses, has eight bits.
 const MOST: u64 = 255;
+/// Stands for the calls of the same contract where the tag of another call may stand.
+pub(super) const OWN: u16 = 0;
 
 /// What is expected of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Prediction {
     /// How long one run takes, nanoseconds.
     pub(crate) nanos: u64,
-    /// It tends to read what a call of the same contract shortly before it writes.
+    /// It tends to read what an earlier call writes.
     pub(crate) conflicts: bool,
+    /// That call's tag; [`OWN`] for any of the same contract.
+    pub(crate) writer: u16,
 }
 
 /// A key, 0 for none, and what is known of it.
@@ -45,21 +51,24 @@ struct Entry {
     value: AtomicU64,
 }
 
-/// An entry's value, unpacked: 32 bits of cost, eight of the score, eight of the uses.
+/// An entry's value, unpacked: 32 bits of cost, eight of the score, eight of the uses, sixteen of
+/// the writer's tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Value {
     cost: u64,
     score: u64,
     uses: u64,
+    writer: u16,
 }
 
 impl Value {
     const fn unpack(word: u64) -> Self {
-        Self { cost: word as u32 as u64, score: (word >> 32) & MOST, uses: (word >> 40) & MOST }
+        let (score, uses) = ((word >> 32) & MOST, (word >> 40) & MOST);
+        Self { cost: word as u32 as u64, score, uses, writer: (word >> 48) as u16 }
     }
 
     const fn pack(self) -> u64 {
-        self.cost | (self.score << 32) | (self.uses << 40)
+        self.cost | (self.score << 32) | (self.uses << 40) | ((self.writer as u64) << 48)
     }
 }
 
@@ -73,6 +82,11 @@ impl Predictor {
     pub(crate) fn new() -> Self {
         let seed = foldhash::fast::RandomState::default().hash_one(0u64);
         Self { seed, entries: (0..ENTRIES).map(|_| Entry::default()).collect() }
+    }
+
+    /// What stands for a key where there is little room; never [`OWN`]. Two keys may have the same.
+    pub(crate) fn tag(key: u64) -> u16 {
+        ((key >> 48) as u16).max(OWN + 1)
     }
 
     /// The key of a call; never 0.
@@ -95,25 +109,37 @@ impl Predictor {
     /// What is expected of the call with this key.
     pub(crate) fn predict(&self, key: u64) -> Option<Prediction> {
         let value = Value::unpack(self.find(key)?.value.load(Ordering::Relaxed));
-        Some(Prediction { nanos: value.cost * UNIT_NS, conflicts: value.score >= CONFLICTS })
+        let (nanos, conflicts) = (value.cost * UNIT_NS, value.score >= CONFLICTS);
+        Some(Prediction { nanos, conflicts, writer: value.writer })
     }
 
-    /// Notes how long a committed run has taken, where that is known, and what became of the
-    /// speculation on it.
-    pub(crate) fn note(&self, key: u64, nanos: impl Into<Option<u64>>, fate: Fate) {
+    /// Notes how long a committed run has taken, where that is known, what became of the
+    /// speculation on it, and whether it had waited for a call of another contract.
+    pub(crate) fn note(&self, key: u64, nanos: impl Into<Option<u64>>, fate: Fate, waited: bool) {
         let cost = nanos.into().map(|nanos| (nanos / UNIT_NS).min(u64::from(u32::MAX)));
         let (entry, old) = match self.find(key) {
             Some(entry) => (entry, Value::unpack(entry.value.load(Ordering::Relaxed))),
-            None => (self.make_room(key), Value { cost: cost.unwrap_or(0), score: 0, uses: 0 }),
+            None => {
+                let cost = cost.unwrap_or(0);
+                (self.make_room(key), Value { cost, score: 0, uses: 0, writer: OWN })
+            }
         };
         let score = match fate {
             Fate::Direct => old.score,
             Fate::Failed | Fate::Repeated => (old.score + FAILED).min(MOST),
-            Fate::Held => old.score.saturating_sub(SUCCEEDED),
+            Fate::Held => old.score.saturating_sub(if waited { WAITED } else { SUCCEEDED }),
         };
         let cost = cost.map_or(old.cost, |cost| (old.cost * 3 + cost) / 4);
-        let value = Value { cost, score, uses: (old.uses + 1).min(MOST) };
+        let value = Value { cost, score, uses: (old.uses + 1).min(MOST), ..old };
         entry.value.store(value.pack(), Ordering::Relaxed);
+    }
+
+    /// Notes by its tag the call that wrote what a call with this key had read too early; [`OWN`]
+    /// for a call of the same contract.
+    pub(crate) fn note_writer(&self, key: u64, writer: u16) {
+        let Some(entry) = self.find(key) else { return };
+        let old = Value::unpack(entry.value.load(Ordering::Relaxed));
+        entry.value.store(Value { writer, ..old }.pack(), Ordering::Relaxed);
     }
 
     /// Gives the key the entry of its set that was used least; the others grow older.
@@ -206,12 +232,13 @@ mod tests {
         let predictor = Predictor::new();
         let key = key(&predictor, 1);
         assert_eq!(predictor.predict(key), None);
-        predictor.note(key, 16_000, Fate::Held);
-        assert_eq!(predictor.predict(key), Some(Prediction { nanos: 16_000, conflicts: false }));
-        (0..30).for_each(|_| predictor.note(key, 160_000, Fate::Direct));
+        predictor.note(key, 16_000, Fate::Held, false);
+        let expected = Prediction { nanos: 16_000, conflicts: false, writer: OWN };
+        assert_eq!(predictor.predict(key), Some(expected));
+        (0..30).for_each(|_| predictor.note(key, 160_000, Fate::Direct, false));
         let nanos = predictor.predict(key).unwrap().nanos;
         assert!((150_000..=160_000).contains(&nanos), "{nanos}");
-        predictor.note(key, u64::MAX, Fate::Direct);
+        predictor.note(key, u64::MAX, Fate::Direct, false);
         assert!(predictor.predict(key).unwrap().nanos > 1_000_000_000);
     }
 
@@ -220,24 +247,41 @@ mod tests {
         let predictor = Predictor::new();
         let [rare, often] = [1, 2].map(|of| key(&predictor, of));
         for run in 0..400 {
-            predictor.note(rare, 1_000, fate(run % 50 == 49));
-            predictor.note(often, 1_000, fate(run % 3 == 0));
+            predictor.note(rare, 1_000, fate(run % 50 == 49), false);
+            predictor.note(often, 1_000, fate(run % 3 == 0), false);
         }
-        (0..9).for_each(|_| predictor.note(rare, 1_000, Fate::Held));
+        (0..9).for_each(|_| predictor.note(rare, 1_000, Fate::Held, false));
         assert!(!predictor.predict(rare).unwrap().conflicts);
         assert!(predictor.predict(often).unwrap().conflicts);
-        (0..60).for_each(|_| predictor.note(often, 1_000, Fate::Held));
+        (0..60).for_each(|_| predictor.note(often, 1_000, Fate::Held, false));
         assert!(!predictor.predict(often).unwrap().conflicts, "and forgotten");
+    }
+
+    #[test]
+    fn the_writer_is_remembered_and_waiting_for_it_says_little_against_it() {
+        let predictor = Predictor::new();
+        let [writer, reader] = [1, 2].map(|of| key(&predictor, of));
+        predictor.note_writer(reader, Predictor::tag(writer));
+        assert_eq!(predictor.predict(reader), None, "what is not known is not added");
+        predictor.note(reader, 1_000, Fate::Failed, false);
+        assert_eq!(predictor.predict(reader).unwrap().writer, OWN);
+        predictor.note_writer(reader, Predictor::tag(writer));
+        (0..16).for_each(|_| predictor.note(reader, 1_000, Fate::Held, true));
+        let expected = predictor.predict(reader).unwrap();
+        assert!(expected.conflicts && expected.writer == Predictor::tag(writer));
+        predictor.note(reader, 1_000, Fate::Held, true);
+        assert!(!predictor.predict(reader).unwrap().conflicts, "it is tried again");
+        assert_ne!(Predictor::tag(1), OWN);
     }
 
     #[test]
     fn what_is_seen_often_outlives_what_is_not() {
         let predictor = Predictor::new();
         let often = key(&predictor, 1);
-        (0..200).for_each(|_| predictor.note(often, 5_000, Fate::Direct));
+        (0..200).for_each(|_| predictor.note(often, 5_000, Fate::Direct, false));
         for other in 0..200_000u32 {
             let key = predictor.key(&Address::ZERO, other.to_le_bytes());
-            predictor.note(key, 1_000, Fate::Direct);
+            predictor.note(key, 1_000, Fate::Direct, false);
         }
         assert_eq!(predictor.predict(often).unwrap().nanos, 4_992);
         let known = predictor.entries.iter().filter(|entry| entry.key.load(Ordering::Relaxed) > 0);
@@ -248,7 +292,7 @@ mod tests {
     fn what_is_saved_is_loaded() {
         let predictor = Predictor::new();
         for of in 0..=255 {
-            predictor.note(key(&predictor, of), u64::from(of) * 1_000, fate(of % 2 == 0));
+            predictor.note(key(&predictor, of), u64::from(of) * 1_000, fate(of % 2 == 0), false);
         }
         let loaded = Predictor::load(&predictor.save()).unwrap();
         for of in 0..=255 {
@@ -260,7 +304,7 @@ mod tests {
     #[test]
     fn damaged_predictions_are_errors() {
         let predictor = Predictor::new();
-        predictor.note(key(&predictor, 1), 1_000, Fate::Direct);
+        predictor.note(key(&predictor, 1), 1_000, Fate::Direct, false);
         let saved = predictor.save();
         assert_eq!(Predictor::load(b"").err(), Some(PredictionsError::Format));
         assert_eq!(Predictor::load(b"something else").err(), Some(PredictionsError::Format));

@@ -222,9 +222,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             }
             read.is_some()
         })?;
-        if W::ON {
-            self.ahead.watch.stale(tables, index, read);
-        }
+        self.ahead.stale(index, read);
         Some((index, record))
     }
 }
