@@ -119,7 +119,8 @@ impl<'p> Forecast<'p> {
             (0, None) => Some(time(gas_used)),
             (timed, _) => Some(timed),
         };
-        self.predictor.note(key, nanos, fate, after != NONE);
+        let waited = after != NONE || expected.is_some_and(|expected| expected.conflicts);
+        self.predictor.note(key, nanos, fate, waited);
     }
 }
 

@@ -114,7 +114,7 @@ impl Predictor {
     }
 
     /// Notes how long a committed run has taken, where that is known, what became of the
-    /// speculation on it, and whether it had waited for a call of another contract.
+    /// speculation on it, and whether it had to wait because a conflict was expected.
     pub(crate) fn note(&self, key: u64, nanos: impl Into<Option<u64>>, fate: Fate, waited: bool) {
         let cost = nanos.into().map(|nanos| (nanos / UNIT_NS).min(u64::from(u32::MAX)));
         let (entry, old) = match self.find(key) {
