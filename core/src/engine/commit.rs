@@ -6,10 +6,10 @@
 
 use super::{
     ahead::position,
+    back_off::BackOff,
     reads::{AccountRead, ReadSet, SlotRead},
     record::{AccountWrite, Record, WriteSet, no_result},
     reward::Rewards,
-    schedule::BackOff,
     sink::{Sink, Step},
     soft::{Fit, adjusted, committed, fit, patch, slot_value},
     tables::{AccountValue, Stamp, Tables},

@@ -21,6 +21,7 @@
 
 mod ahead;
 mod arena;
+mod back_off;
 pub(crate) mod block;
 mod cells;
 mod chains;

@@ -232,10 +232,7 @@ mod tests {
     use super::*;
     use crate::{
         block::Block,
-        engine::{
-            Optimisations,
-            schedule::{BackOff, Fate},
-        },
+        engine::{Optimisations, back_off::BackOff, schedule::Fate},
     };
     use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
     use alloy_primitives::{Address, Signature};

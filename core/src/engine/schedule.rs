@@ -9,11 +9,12 @@
 //! Short payments are handed out several at once. None of it can change a result: a wrong order
 //! costs a re-execution.
 //!
-//! Back-off: where speculation keeps failing the scheduler hands out only the head for a while,
-//! twice as long each time, so that a serial block costs little more than sequential execution.
+//! Where speculation keeps failing it hands out only the head for a while ([`super::back_off`]), so
+//! that a serial block costs little more than sequential execution.
 
 use super::{
     Optimisations,
+    back_off::BackOff,
     chains::Chains,
     dependencies::NONE,
     forecast::Forecast,
@@ -43,11 +44,6 @@ const PATIENCE: u32 = 3;
 const PAYMENTS: usize = 8;
 /// A call without data that uses more gas than two plain payments has run code.
 const PAYMENT_GAS: u64 = 2 * INTRINSIC;
-/// Failed validations among this many commits that make the scheduler back off.
-const PROBE: usize = 8;
-const PROBE_FAILURES: usize = 4;
-/// The longest pause, in transactions: a block's conflicts may end.
-const MAX_PAUSE: usize = 128;
 
 /// What a worker should do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,20 +93,6 @@ pub(crate) enum Taken {
     Nothing,
     /// It is no longer ready: a worker executes it once more.
     Retracted,
-}
-
-/// Back-off, moved on by the token's holder.
-#[derive(Debug)]
-pub(crate) struct BackOff {
-    commits: usize,
-    failures: usize,
-    pause: usize,
-}
-
-impl Default for BackOff {
-    fn default() -> Self {
-        Self { commits: 0, failures: 0, pause: 8 }
-    }
 }
 
 /// Hands out the transactions of one block.
@@ -238,22 +220,14 @@ impl<'b> Schedule<'b> {
 
     /// Moves the head past a committed transaction. For the token's holder.
     pub(crate) fn advance(&self, back_off: &mut BackOff, index: usize, speculation: Fate) {
-        let failed = speculation == Fate::Failed;
         if !self.is_ready(index) {
             self.set_ready(index, u8::MAX);
         }
         if speculation == Fate::Held {
             self.chains.held(index);
         }
-        back_off.commits += 1;
-        back_off.failures += usize::from(failed);
-        if back_off.commits >= PROBE {
-            if back_off.failures >= PROBE_FAILURES {
-                self.serial_until.store(index + 1 + back_off.pause, Ordering::Relaxed);
-                back_off.pause = (back_off.pause * 2).min(MAX_PAUSE);
-            }
-            back_off.commits = 0;
-            back_off.failures = 0;
+        if let Some(pause) = back_off.note(speculation == Fate::Failed) {
+            self.serial_until.store(index + 1 + pause, Ordering::Relaxed);
         }
         self.head.store(index + 1, Ordering::Release);
     }

@@ -19,9 +19,10 @@
 
 use super::{
     Engine, Optimisations,
+    back_off::BackOff,
     forecast::Forecast,
     revalidate::{first, is_time},
-    schedule::{BackOff, Claim, Fate, Schedule, WINDOW},
+    schedule::{Claim, Fate, Schedule, WINDOW},
 };
 use crate::block::Block;
 use std::{

@@ -15,10 +15,11 @@
 
 use super::{
     ahead::{Ahead, Counters, position},
+    back_off::BackOff,
     commit::{IN_ORDER, SPECULATIVE},
     idle::pause,
     record::{Record, WriteSet, write_account},
-    schedule::{BackOff, Fate, Taken},
+    schedule::{Fate, Taken},
     tables::Stamp,
     view::{Lens, View, ViewError},
     vm::Vm,
