@@ -1,8 +1,8 @@
 //! When speculation does not pay for a while.
 //!
 //! Role: count how many of the last speculations failed, and say for how many transactions only
-//! the head shall be handed out, twice as many each time. Actors: the holder of the commit token, or
-//! the host that stands in for it.
+//! the head shall be handed out, twice as many each time. Actors: the holder of the commit token,
+//! or the host that stands in for it.
 //!
 //! Invariant: nothing of it can change a result; a wrong answer costs a re-execution or a wait.
 
