@@ -24,10 +24,10 @@ const UNIT_NS: u64 = 16;
 /// score rises where more than one in ten fails.
 const FAILED: u64 = 64;
 const SUCCEEDED: u64 = 7;
+/// The same for one that had waited for the call that it may depend on: that tells little.
+const WAITED: u64 = 1;
 /// From this score on a call is expected to conflict.
 const CONFLICTS: u64 = 48;
-/// The same for one that had waited for the call that it may depend on: it tells little.
-const WAITED: u64 = 1;
 /// A score, and a count of uses, has eight bits.
 const MOST: u64 = 255;
 /// Stands for the calls of the same contract where the tag of another call may stand.
