@@ -3,21 +3,12 @@
 
 mod common;
 
-use alloy_hardforks::EthereumHardfork as Fork;
-use alloy_primitives::{Address, U256};
 use braid_core::{
-    Engine, Optimisations, Options, OutputKind, SourceError, StateReader, StateSource,
-    engine::PredictionsError,
-    sequential::execute_stock,
-    source::{HookedReader, Location, MemoryState},
+    Engine, Optimisations, Options, OutputKind, engine::PredictionsError, sequential::execute_stock,
 };
 use braid_workload::Settings;
-use common::{asm::asm, line::Line, scene::Scene, tx::Tx};
+use common::line::Line;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use std::{
-    sync::{Condvar, Mutex},
-    time::Duration,
-};
 
 /// Forced, since a fallback would hide faults; engines that learn and one that does not.
 fn engines() -> Vec<Engine> {
@@ -112,83 +103,4 @@ fn an_engine_goes_on_from_what_another_one_saved() {
         assert!(matches!(error, PredictionsError::Format | PredictionsError::Length(_)));
     }
     compare(&all[1], &blocks, "after damaged predictions");
-}
-
-/// A call of `FIRST` reads a slot of its own, then counts in `SHARED`; one of `SECOND` only counts.
-const FIRST: Address = Address::repeat_byte(0xa1);
-const SECOND: Address = Address::repeat_byte(0xa2);
-const SHARED: Address = Address::repeat_byte(0xa3);
-
-/// Lets the read of `FIRST`'s slot wait until the counter is read, or nobody will.
-struct Overtaken<'s> {
-    state: &'s MemoryState,
-    counter_read: Mutex<bool>,
-    changed: Condvar,
-    patience: Duration,
-}
-
-impl<'s> Overtaken<'s> {
-    fn new(state: &'s MemoryState, patience: Duration) -> Self {
-        let (counter_read, changed) = (Mutex::new(false), Condvar::new());
-        Self { state, counter_read, changed, patience }
-    }
-
-    fn reads(&self, location: Location) {
-        if location == Location::Storage(SHARED, U256::ZERO) {
-            *self.counter_read.lock().unwrap() = true;
-            self.changed.notify_all();
-        }
-        if location == Location::Storage(FIRST, U256::from(1)) {
-            let waits = |read: &mut bool| !*read;
-            let read = self.counter_read.lock().unwrap();
-            let (_read, _late) =
-                self.changed.wait_timeout_while(read, self.patience, waits).unwrap();
-        }
-    }
-}
-
-impl StateSource for Overtaken<'_> {
-    fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
-        Ok(Box::new(HookedReader::new(self.state.reader()?, |location| {
-            self.reads(location);
-            Ok(())
-        })))
-    }
-}
-
-fn two_calls() -> Scene {
-    let mut scene = Scene::new(Fork::Shanghai);
-    scene.contract(FIRST, asm(|code| code.load(1).call(SHARED, 0)), 0);
-    scene.contract(SECOND, asm(|code| code.call(SHARED, 0)), 0);
-    scene.contract(SHARED, asm(|code| code.count(0)), 0);
-    scene.send(0, Tx::to(FIRST).arg(1));
-    scene.send(1, Tx::to(SECOND).arg(1));
-    scene
-}
-
-#[test]
-fn a_call_waits_in_later_blocks_for_the_one_of_another_contract_that_it_had_overtaken() {
-    let scene = two_calls();
-    let stock = scene.stock(OutputKind::Flat).expect("a valid block");
-    let without = Optimisations { learned_dependencies: false, ..Optimisations::ALL };
-    let engine = |optimisations| {
-        Engine::new(Options { threads: 2, optimisations, forced: true, ..Options::default() })
-    };
-    let execute = |engine: &Engine, patience: Duration| {
-        let source = Overtaken::new(&scene.state, patience);
-        let outcome = engine.execute(&scene.chain, &scene.block, &source).expect("a valid block");
-        common::assert_same(&format!("{:?}", engine.options()), &stock, &outcome);
-        outcome.statistics.reexecutions
-    };
-    // Long where the second call is to come, short where it is not.
-    let (long, short) = (Duration::from_secs(20), Duration::from_millis(100));
-    let (learns, does_not) = (engine(Optimisations::ALL), engine(without));
-    assert_eq!(execute(&learns, long), 1);
-    assert_eq!(execute(&learns, short), 0, "it waits");
-    assert_eq!(execute(&learns, short), 0, "and that says little against it");
-    assert_eq!(execute(&does_not, long), 1);
-    assert_eq!(execute(&does_not, long), 1, "calls of its own contract are not what it reads");
-    let told = engine(Optimisations::ALL);
-    told.load_predictions(&learns.save_predictions()).unwrap();
-    assert_eq!(execute(&told, short), 0, "it is saved and loaded");
 }

@@ -107,7 +107,6 @@ impl Plan {
             "chain-prediction",
             "revalidate",
             "learning",
-            "learned-dependencies",
             "all",
         ] {
             let args = ["--threads", many, "--by-pass", "--warm", "--without", without];
@@ -395,7 +394,7 @@ mod tests {
         let plan = Plan::parse(&["--processes", "2", "--ablation", "blocks"]).unwrap();
         assert_eq!((plan.processes, plan.rounds), (2, 9));
         assert_eq!(plan.paths, ["blocks"]);
-        assert_eq!(plan.rows().len(), 32);
+        assert_eq!(plan.rows().len(), 31);
         let plan = Plan::parse(&["--rows", "gigagas", "--rows", "serial"]).unwrap();
         assert_eq!(plan.rows().len(), 4);
     }

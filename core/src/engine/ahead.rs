@@ -27,7 +27,7 @@ use super::{
     tables::{Position, Stamp, Tables},
     view::{Lens, View},
     vm::{Effects, Failed, Vm},
-    watch::{StaleRead, Watch},
+    watch::Watch,
 };
 use crate::{
     block::Block,
@@ -74,12 +74,10 @@ pub(crate) struct Input<'b> {
 /// The optimisations by which a block is scheduled. What a sender's previous transaction leaves
 /// stands in an access list: with one nobody waits for it.
 pub(crate) fn scheduling(optimisations: Optimisations, listed: bool) -> Optimisations {
-    let Optimisations { commutative_balances, sender_chains, learned_dependencies, .. } =
-        optimisations;
+    let Optimisations { commutative_balances, sender_chains, .. } = optimisations;
     Optimisations {
         commutative_balances: commutative_balances || listed,
         sender_chains: sender_chains && !listed,
-        learned_dependencies: learned_dependencies && !listed,
         ..optimisations
     }
 }
@@ -350,25 +348,8 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
     /// Tells the forecast how long a committed run has taken, and what became of the speculation
     /// on its transaction.
     pub(crate) fn learn_from(&self, index: usize, nanos: u64, gas_used: u64, fate: Fate) {
-        let Some(forecast) = &self.input.forecast else { return };
-        forecast.learn(index, nanos, gas_used, fate);
-        if matches!(fate, Fate::Failed | Fate::Repeated)
-            && let Some(writer) = self.schedule.writer(index)
-        {
-            forecast.learn_writer(self.input.block, index, writer);
-        }
-    }
-
-    /// Whether anybody wants to know which read makes a run stale.
-    pub(crate) const fn asks_why(&self) -> bool {
-        W::ON || (self.input.forecast.is_some() && self.input.optimisations.learned_dependencies)
-    }
-
-    /// Notes what made a transaction's last run stale.
-    pub(crate) fn stale(&self, index: usize, read: Option<StaleRead>) {
-        self.watch.stale(&self.input.tables, index, read);
-        if let Some(writer) = read.and_then(|read| read.writer()) {
-            self.schedule.note_writer(index, writer);
+        if let Some(forecast) = &self.input.forecast {
+            forecast.learn(index, nanos, gas_used, fate);
         }
     }
 

@@ -142,9 +142,6 @@ pub struct Optimisations {
     /// What calls of a contract took, and whether they conflicted, is remembered from block to
     /// block.
     pub learning: bool,
-    /// A call whose speculation failed of late because it had read too early what a call of another
-    /// contract writes waits for that call in later blocks. Only where calls are remembered.
-    pub learned_dependencies: bool,
     /// A bundle is made from the block's net changes, by all threads, instead of by revm's `State`
     /// with each transaction. Not where an access list is produced: revm's `State` does both.
     pub direct_bundle: bool,
@@ -165,7 +162,6 @@ impl Optimisations {
         run_ahead: true,
         revalidate: true,
         learning: true,
-        learned_dependencies: true,
         direct_bundle: true,
         pipelining: true,
     };
@@ -181,7 +177,6 @@ impl Optimisations {
         run_ahead: false,
         revalidate: false,
         learning: false,
-        learned_dependencies: false,
         direct_bundle: false,
         pipelining: false,
     };

@@ -6,18 +6,12 @@
 //!
 //! Invariant: it depends on the block and the optimisations alone.
 
-use super::{
-    Optimisations,
-    chains::Chains,
-    dependencies::{NONE, before},
-    hot,
-    record::Record,
-};
+use super::{Optimisations, chains::Chains, dependencies::before, hot, record::Record};
 use crate::{
     block::{Block, Transaction},
     sync::{
         Mutex,
-        atomic::{AtomicBool, AtomicU8, AtomicU32},
+        atomic::{AtomicBool, AtomicU8},
     },
 };
 use alloy_consensus::{Transaction as _, transaction::Recovered};
@@ -38,8 +32,6 @@ pub(super) struct Item {
     pub(super) failed: AtomicBool,
     /// It began when the previous one with its target had come to an end.
     pub(super) sound: AtomicBool,
-    /// Who wrote what its speculation had read too early; [`NONE`] where that is not known.
-    pub(super) writer: AtomicU32,
     /// A call without data: a plain payment, unless its target has code.
     pub(super) payment: bool,
     /// Its record, once it is ready; none stands for a speculation that came to nothing. Who
@@ -56,7 +48,6 @@ impl Item {
             failed: AtomicBool::new(false),
             sound: AtomicBool::new(false),
             payment,
-            writer: AtomicU32::new(NONE),
             record: Mutex::new(None),
         }
     }

@@ -1,8 +1,8 @@
 //! What earlier blocks have taught about the calls of a contract.
 //!
-//! Role: remember, for each contract and selector, how long a call takes, whether it tends to
-//! conflict with the calls before it, and with which. Actors: whoever commits a transaction notes;
-//! whoever begins a block asks ([`super::forecast`]).
+//! Role: remember, for each contract and selector, how long a call takes and whether it tends to
+//! conflict with the calls before it. Actors: whoever commits a transaction notes; whoever begins a
+//! block asks ([`super::forecast`]).
 //!
 //! Invariants: a prediction decides when something runs and never what it gives; the table has a
 //! fixed size, in which what is seldom seen makes room; entries are plain words, so that a torn one
@@ -24,24 +24,20 @@ const UNIT_NS: u64 = 16;
 /// score rises where more than one in ten fails.
 const FAILED: u64 = 64;
 const SUCCEEDED: u64 = 7;
-/// The same for one that had waited for the call that it may depend on: that tells little.
+/// The same for one that had waited because a conflict was expected: that tells little.
 const WAITED: u64 = 1;
 /// From this score on a call is expected to conflict.
 const CONFLICTS: u64 = 48;
 /// A score, and a count of uses, has eight bits.
 const MOST: u64 = 255;
-/// Stands for the calls of the same contract where the tag of another call may stand.
-pub(super) const OWN: u16 = 0;
 
 /// What is expected of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Prediction {
     /// How long one run takes, nanoseconds.
     pub(crate) nanos: u64,
-    /// It tends to read what an earlier call writes.
+    /// It tends to read what a call of the same contract shortly before it writes.
     pub(crate) conflicts: bool,
-    /// That call's tag; [`OWN`] for any of the same contract.
-    pub(crate) writer: u16,
 }
 
 /// A key, 0 for none, and what is known of it.
@@ -51,24 +47,21 @@ struct Entry {
     value: AtomicU64,
 }
 
-/// An entry's value, unpacked: 32 bits of cost, eight of the score, eight of the uses, sixteen of
-/// the writer's tag.
+/// An entry's value, unpacked: 32 bits of cost, eight of the score, eight of the uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Value {
     cost: u64,
     score: u64,
     uses: u64,
-    writer: u16,
 }
 
 impl Value {
     const fn unpack(word: u64) -> Self {
-        let (score, uses) = ((word >> 32) & MOST, (word >> 40) & MOST);
-        Self { cost: word as u32 as u64, score, uses, writer: (word >> 48) as u16 }
+        Self { cost: word as u32 as u64, score: (word >> 32) & MOST, uses: (word >> 40) & MOST }
     }
 
     const fn pack(self) -> u64 {
-        self.cost | (self.score << 32) | (self.uses << 40) | ((self.writer as u64) << 48)
+        self.cost | (self.score << 32) | (self.uses << 40)
     }
 }
 
@@ -82,11 +75,6 @@ impl Predictor {
     pub(crate) fn new() -> Self {
         let seed = foldhash::fast::RandomState::default().hash_one(0u64);
         Self { seed, entries: (0..ENTRIES).map(|_| Entry::default()).collect() }
-    }
-
-    /// What stands for a key where there is little room; never [`OWN`]. Two keys may have the same.
-    pub(crate) fn tag(key: u64) -> u16 {
-        ((key >> 48) as u16).max(OWN + 1)
     }
 
     /// The key of a call; never 0.
@@ -109,8 +97,7 @@ impl Predictor {
     /// What is expected of the call with this key.
     pub(crate) fn predict(&self, key: u64) -> Option<Prediction> {
         let value = Value::unpack(self.find(key)?.value.load(Ordering::Relaxed));
-        let (nanos, conflicts) = (value.cost * UNIT_NS, value.score >= CONFLICTS);
-        Some(Prediction { nanos, conflicts, writer: value.writer })
+        Some(Prediction { nanos: value.cost * UNIT_NS, conflicts: value.score >= CONFLICTS })
     }
 
     /// Notes how long a committed run has taken, where that is known, what became of the
@@ -119,10 +106,7 @@ impl Predictor {
         let cost = nanos.into().map(|nanos| (nanos / UNIT_NS).min(u64::from(u32::MAX)));
         let (entry, old) = match self.find(key) {
             Some(entry) => (entry, Value::unpack(entry.value.load(Ordering::Relaxed))),
-            None => {
-                let cost = cost.unwrap_or(0);
-                (self.make_room(key), Value { cost, score: 0, uses: 0, writer: OWN })
-            }
+            None => (self.make_room(key), Value { cost: cost.unwrap_or(0), score: 0, uses: 0 }),
         };
         let score = match fate {
             Fate::Direct => old.score,
@@ -130,16 +114,8 @@ impl Predictor {
             Fate::Held => old.score.saturating_sub(if waited { WAITED } else { SUCCEEDED }),
         };
         let cost = cost.map_or(old.cost, |cost| (old.cost * 3 + cost) / 4);
-        let value = Value { cost, score, uses: (old.uses + 1).min(MOST), ..old };
+        let value = Value { cost, score, uses: (old.uses + 1).min(MOST) };
         entry.value.store(value.pack(), Ordering::Relaxed);
-    }
-
-    /// Notes by its tag the call that wrote what a call with this key had read too early; [`OWN`]
-    /// for a call of the same contract.
-    pub(crate) fn note_writer(&self, key: u64, writer: u16) {
-        let Some(entry) = self.find(key) else { return };
-        let old = Value::unpack(entry.value.load(Ordering::Relaxed));
-        entry.value.store(Value { writer, ..old }.pack(), Ordering::Relaxed);
     }
 
     /// Gives the key the entry of its set that was used least; the others grow older.
@@ -233,8 +209,7 @@ mod tests {
         let key = key(&predictor, 1);
         assert_eq!(predictor.predict(key), None);
         predictor.note(key, 16_000, Fate::Held, false);
-        let expected = Prediction { nanos: 16_000, conflicts: false, writer: OWN };
-        assert_eq!(predictor.predict(key), Some(expected));
+        assert_eq!(predictor.predict(key), Some(Prediction { nanos: 16_000, conflicts: false }));
         (0..30).for_each(|_| predictor.note(key, 160_000, Fate::Direct, false));
         let nanos = predictor.predict(key).unwrap().nanos;
         assert!((150_000..=160_000).contains(&nanos), "{nanos}");
@@ -258,20 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn the_writer_is_remembered_and_waiting_for_it_says_little_against_it() {
+    fn what_held_after_waiting_says_little_against_a_conflict() {
         let predictor = Predictor::new();
-        let [writer, reader] = [1, 2].map(|of| key(&predictor, of));
-        predictor.note_writer(reader, Predictor::tag(writer));
-        assert_eq!(predictor.predict(reader), None, "what is not known is not added");
-        predictor.note(reader, 1_000, Fate::Failed, false);
-        assert_eq!(predictor.predict(reader).unwrap().writer, OWN);
-        predictor.note_writer(reader, Predictor::tag(writer));
-        (0..16).for_each(|_| predictor.note(reader, 1_000, Fate::Held, true));
-        let expected = predictor.predict(reader).unwrap();
-        assert!(expected.conflicts && expected.writer == Predictor::tag(writer));
-        predictor.note(reader, 1_000, Fate::Held, true);
-        assert!(!predictor.predict(reader).unwrap().conflicts, "it is tried again");
-        assert_ne!(Predictor::tag(1), OWN);
+        let key = key(&predictor, 1);
+        predictor.note(key, 1_000, Fate::Failed, false);
+        (0..16).for_each(|_| predictor.note(key, 1_000, Fate::Held, true));
+        assert!(predictor.predict(key).unwrap().conflicts);
+        predictor.note(key, 1_000, Fate::Held, true);
+        assert!(!predictor.predict(key).unwrap().conflicts, "it is tried again");
     }
 
     #[test]

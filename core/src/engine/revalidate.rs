@@ -222,7 +222,9 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             }
             read.is_some()
         })?;
-        self.ahead.stale(index, read);
+        if W::ON {
+            self.ahead.watch.stale(tables, index, read);
+        }
         Some((index, record))
     }
 }

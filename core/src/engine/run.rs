@@ -211,9 +211,9 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             match self.ahead.schedule.take(index) {
                 Taken::Record(record) => match self.validate(worker, committer, &record) {
                     Validity::Stale => {
-                        // What was read of a parent that was not final may not be known now.
-                        if self.ahead.asks_why() && !record.reads.early {
-                            self.ahead.stale(index, committer.stale_read(&record));
+                        if W::ON {
+                            let read = committer.stale_read(&record);
+                            self.ahead.watch.stale(&self.ahead.input.tables, index, read);
                         }
                         self.ahead.withdraw(index, record.incarnation, &record.writes);
                         worker.recycle(record);

@@ -2,9 +2,8 @@
 //!
 //! Role: hand out each transaction exactly once, in index order but for three exceptions: the few
 //! that promise to run long start first ([`super::order`]); a transaction waits for an earlier one
-//! that it nearly always conflicts with ([`super::dependencies`]), or that wrote in earlier blocks
-//! what such a call had read too early ([`super::forecast`]); and it waits for the previous call of
-//! a target whose speculation has failed before, in this block or in earlier ones
+//! that it nearly always conflicts with ([`super::dependencies`]); and it waits for the previous
+//! call of a target whose speculation has failed before, in this block or in earlier ones
 //! ([`super::chains`]), as long as a worker finds anything else. The head goes before all of them.
 //! Short payments are handed out several at once. None of it can change a result: a wrong order
 //! costs a re-execution.
@@ -99,7 +98,7 @@ pub(crate) enum Taken {
 #[derive(Debug)]
 pub(crate) struct Schedule<'b> {
     items: Box<[Item]>,
-    /// The transaction that one waits for in any case, if there is one.
+    /// The transaction that one waits for whatever is known, if any ([`super::dependencies`]).
     before: Box<[u32]>,
     /// Calls of targets that conflict.
     chains: Chains<'b>,
@@ -133,12 +132,7 @@ impl<'b> Schedule<'b> {
         optimisations: Optimisations,
         forecast: Option<&Forecast<'_>>,
     ) -> Self {
-        let Plan { items, mut before, chains, hot: _ } = plan;
-        if optimisations.learned_dependencies
-            && let Some(forecast) = forecast
-        {
-            forecast.add_to(&mut before);
-        }
+        let Plan { items, before, chains, hot: _ } = plan;
         let expected = |index| forecast.and_then(|forecast| forecast.of(index));
         let conflicts = |index| expected(index).is_some_and(|call| call.conflicts);
         (0..block.transactions.len())
@@ -236,17 +230,6 @@ impl<'b> Schedule<'b> {
     pub(crate) fn set_failed(&self, index: usize) {
         self.items[index].failed.store(true, Ordering::Relaxed);
         self.chains.failed(index);
-    }
-
-    /// Notes which transaction wrote what this one's speculation had read too early.
-    pub(crate) fn note_writer(&self, index: usize, writer: usize) {
-        self.items[index].writer.store(writer as u32, Ordering::Relaxed);
-    }
-
-    /// What [`Self::note_writer`] noted last.
-    pub(crate) fn writer(&self, index: usize) -> Option<usize> {
-        let writer = self.items[index].writer.load(Ordering::Relaxed);
-        (writer != NONE).then_some(writer as usize)
     }
 
     /// Whether it did.

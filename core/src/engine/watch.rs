@@ -57,13 +57,6 @@ impl StaleRead {
         let part = now.map_or(Part::Existence, |now| stale_part(read, now));
         Self::Account { id: read.id, part, stamp }
     }
-
-    /// The transaction that wrote what the location has now; `None` where the parent state or a
-    /// system call did.
-    pub(crate) fn writer(&self) -> Option<usize> {
-        let (Self::Account { stamp, .. } | Self::Slot { stamp, .. }) = self;
-        (stamp.position() as usize).checked_sub(1)
-    }
 }
 
 /// Nobody watches.

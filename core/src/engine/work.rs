@@ -163,7 +163,7 @@ pub(super) fn time(gas_used: u64) -> u64 {
 
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
-    use super::{super::predictor::OWN, *};
+    use super::*;
     use alloy_consensus::{SignableTransaction, TxLegacy};
     use alloy_primitives::{Signature, TxKind};
 
@@ -242,7 +242,7 @@ mod tests {
         let long = [call(1), call(2), (to(3), 4, 521_000)];
         let all = Work::new(&block(&long), 1).total();
         assert!(shareable(&long, None) < all * 2 / 3, "one takes most of it");
-        let known = |conflicts| Some(Prediction { nanos: 10, conflicts, writer: OWN });
+        let known = |conflicts| Some(Prediction { nanos: 10, conflicts });
         assert_eq!(shareable(&[1; 4].map(call), known(false)), 40);
         assert_eq!(shareable(&[1; 4].map(call), known(true)), 0);
         assert_eq!(shareable(&[(to(1), 0, INTRINSIC); 4], None), 4 * PAYMENT);
@@ -255,7 +255,7 @@ mod tests {
         let work = Work::new(&block, 1);
         assert!(work.total() > 1 << 38);
         assert!(work.shareable(|_| None) > 1 << 38);
-        let known = Prediction { nanos: u64::MAX, conflicts: true, writer: OWN };
+        let known = Prediction { nanos: u64::MAX, conflicts: true };
         assert_eq!(work.shareable(|_| Some(known)), 0);
     }
 }

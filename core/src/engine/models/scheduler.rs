@@ -12,7 +12,7 @@ use super::{
         limits::Limits,
         listed::Listed,
         parent::Parent,
-        predictor::{OWN, Predictor},
+        predictor::Predictor,
         run::Run,
         schedule::Fate,
         sink::Sink,
@@ -109,7 +109,6 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         payment_runs: rng.gen_range(0..2) == 0,
         chain_prediction: true,
         learning: rng.gen_range(0..2) == 0,
-        learned_dependencies: rng.gen_range(0..2) == 0,
         prefetch: false,
         run_ahead: false,
         revalidate: rng.gen_range(0..3) > 0,
@@ -125,9 +124,6 @@ fn taught(rng: &mut impl Rng, block: &Block) -> Predictor {
         if let Some(key) = forecast::key(&predictor, tx) {
             let fate = [Fate::Direct, Fate::Held, Fate::Failed][rng.gen_range(0..3)];
             predictor.note(key, rng.gen_range(0..1_000_000), fate, false);
-            let writer = &block.transactions[rng.gen_range(0..block.transactions.len())];
-            let writer = forecast::key(&predictor, writer).filter(|_| rng.gen_range(0..2) == 0);
-            predictor.note_writer(key, writer.map_or(OWN, Predictor::tag));
         }
     }
     predictor

@@ -57,8 +57,6 @@ pub enum Without {
     ChainPrediction,
     /// What calls took, and whether they conflicted, is remembered from block to block.
     Learning,
-    /// Which call waits for which of another contract is remembered.
-    LearnedDependencies,
     /// What an access list names is read ahead where reads are slow.
     Prefetch,
     /// Where reads are slow, long transactions learn what they will read, and all threads read it.
@@ -172,7 +170,6 @@ impl ReplayArgs {
                 Without::PaymentRuns => optimisations.payment_runs = false,
                 Without::ChainPrediction => optimisations.chain_prediction = false,
                 Without::Learning => optimisations.learning = false,
-                Without::LearnedDependencies => optimisations.learned_dependencies = false,
                 Without::Prefetch => optimisations.prefetch = false,
                 Without::Revalidate => optimisations.revalidate = false,
                 Without::DirectBundle => optimisations.direct_bundle = false,
