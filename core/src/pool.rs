@@ -10,6 +10,7 @@
 
 mod gate;
 mod round_trip;
+mod tasks;
 
 use crate::sync::{
     Line, Mutex,
@@ -25,6 +26,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tasks::Tasks;
+pub(crate) use tasks::{Offered, Work};
 
 /// How long a thread that left a block looks for the next one before it parks: waking a parked
 /// thread costs the caller 10 to 20 microseconds, so blocks that come back to back find it awake.
@@ -100,6 +103,38 @@ struct Shared {
     job: Line<AtomicPtr<Job<'static>>>,
     /// Blocks that callers have begun and ended alone.
     alone: Line<[AtomicU64; 2]>,
+    /// What threads that have nothing to do can help with.
+    tasks: Arc<Tasks>,
+}
+
+/// A pool's threads as those who help with what goes on within one transaction.
+#[derive(Clone)]
+pub(crate) struct Helpers(Arc<Shared>);
+
+impl std::fmt::Debug for Helpers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Helpers").field(&self.0.tasks).finish()
+    }
+}
+
+impl Helpers {
+    /// Does the work on the calling thread and on those that have nothing to do, or are asleep
+    /// between two blocks; `None` where it panicked.
+    pub(crate) fn share<W: Work>(&self, work: W) -> Option<W::Part> {
+        let rouse = |parts: usize| self.0.gate.rouse(parts.saturating_sub(1));
+        self.0.tasks.offer(work, rouse).finish()
+    }
+
+    /// Lets others begin with the work; what nobody has done by then is done when it is asked for.
+    pub(crate) fn offer<W: Work>(&self, work: W) -> Offered<W> {
+        self.0.tasks.offer(work, |parts| self.0.gate.rouse(parts))
+    }
+
+    /// Helps whoever shares work, for a thread that has nothing else to do; false where there is
+    /// nothing to help with.
+    pub(crate) fn help(&self) -> bool {
+        self.0.tasks.help()
+    }
 }
 
 /// Tells a pool's threads of blocks in which they have no part.
@@ -148,6 +183,11 @@ impl Pool {
     /// The threads as those who have no part in a block.
     pub(crate) fn bystanders(&self) -> Bystanders {
         Bystanders(self.shared.clone())
+    }
+
+    /// The threads as those who help with single transactions; `None` where there are none.
+    pub(crate) fn helpers(&self) -> Option<Helpers> {
+        (!self.threads.is_empty()).then(|| Helpers(self.shared.clone()))
     }
 
     /// Whether a thread would begin at once, unwoken. Only a hint: it may just be falling asleep.
@@ -311,7 +351,10 @@ impl Shared {
         let mut seen = Seen::default();
         loop {
             self.spin(&seen);
-            match self.gate.enter(worker, &mut seen) {
+            if self.tasks.help() {
+                continue;
+            }
+            match self.gate.enter(worker, &mut seen, &|| self.tasks.any()) {
                 Entry::Inside => {}
                 Entry::Missed => continue,
                 Entry::Shutdown => return,
@@ -335,7 +378,7 @@ impl Shared {
     }
 
     fn spin(&self, seen: &Seen) {
-        let idle = || self.gate.is_idle(seen);
+        let idle = || self.gate.is_idle(seen) && !self.tasks.any();
         let start = Instant::now();
         loop {
             let (before, under_way) = (self.done_alone(), self.gate.is_open());

@@ -124,6 +124,18 @@ pub struct Run {
     pub outcome: RunOutcome,
 }
 
+/// A stretch of a run that other threads can take part in: a check of two or more pairings
+/// (EIP-197, EIP-2537) or a point evaluation (EIP-4844).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shareable {
+    /// When it began, nanoseconds.
+    pub start: u64,
+    /// How long it took, nanoseconds, on as many threads as were there.
+    pub nanos: u64,
+    /// In how many parts it can be dealt; one: all of it can be done beside the rest of the run.
+    pub parts: usize,
+}
+
 /// A committed transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Committed {
@@ -137,6 +149,8 @@ pub struct Committed {
     pub at: u64,
     /// By which worker.
     pub by: usize,
+    /// What of the committed run other threads can take part in, by start.
+    pub shareable: Vec<Shareable>,
     /// When the watcher was busy with it.
     pub noting: Noting,
 }

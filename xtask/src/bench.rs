@@ -107,6 +107,7 @@ impl Plan {
             "chain-prediction",
             "revalidate",
             "learning",
+            "shared-checks",
             "all",
         ] {
             let args = ["--threads", many, "--by-pass", "--warm", "--without", without];
@@ -394,7 +395,7 @@ mod tests {
         let plan = Plan::parse(&["--processes", "2", "--ablation", "blocks"]).unwrap();
         assert_eq!((plan.processes, plan.rounds), (2, 9));
         assert_eq!(plan.paths, ["blocks"]);
-        assert_eq!(plan.rows().len(), 31);
+        assert_eq!(plan.rows().len(), 32);
         let plan = Plan::parse(&["--rows", "gigagas", "--rows", "serial"]).unwrap();
         assert_eq!(plan.rows().len(), 4);
     }

@@ -99,7 +99,7 @@ const RUST: &[Step] = &[
 ];
 
 const MODELS: &[Step] = &[
-    ("loom", &["test", "-p", "braid-core", "--features", "loom", "--lib", "engine::models"]),
+    ("loom", &["test", "-p", "braid-core", "--features", "loom", "--lib", "models"]),
     ("shuttle", &["test", "-p", "braid-core", "--features", "shuttle", "--lib", "engine::models"]),
 ];
 

@@ -32,6 +32,7 @@ use super::{
 use crate::{
     block::Block,
     outcome::Statistics,
+    pool::Helpers,
     sync::{
         Line,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -69,6 +70,8 @@ pub(crate) struct Input<'b> {
     pub(crate) forecast: Option<Forecast<'b>>,
     /// Made while something else was prepared, with [`scheduling`]'s optimisations.
     pub(crate) plan: Option<Plan<'b>>,
+    /// Threads that share what goes on within one transaction.
+    pub(crate) helpers: Option<Helpers>,
 }
 
 /// The optimisations by which a block is scheduled. What a sender's previous transaction leaves
@@ -257,6 +260,12 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         }
     }
 
+    /// Helps with another worker's transaction, for one that has nothing to do; false where there
+    /// is nothing to help with.
+    pub(crate) fn help(&self) -> bool {
+        self.input.helpers.as_ref().is_some_and(Helpers::help)
+    }
+
     /// Reads ahead what the block's access list names, where that is wanted.
     pub(crate) fn prefetch(&self, worker: &mut Worker<V::Instance>) {
         if let Some(prefetch) = self.input.listed.and_then(Listed::prefetch) {
@@ -267,6 +276,9 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
 
     /// Executes the transactions of one claim, for a worker that has looked in vain `idle` times.
     pub(crate) fn turn(&self, worker: &mut Worker<V::Instance>, idle: u32) -> Turn {
+        if self.help() {
+            return Turn::Worked;
+        }
         match self.claim(worker, idle) {
             Claim::Run(indices) => {
                 indices.for_each(|index| self.execute(worker, index));
@@ -401,6 +413,9 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         let start = self.watch.now();
         let end = catch_unwind(AssertUnwindSafe(|| self.attempt_unguarded(worker, index, lens)));
         self.watch.ran(worker.number, index, kind, start, matches!(end, Ok(Ok(_))));
+        if W::ON {
+            self.watch.shareable(index, self.vm.shareable(&mut worker.vm));
+        }
         end
     }
 
@@ -414,8 +429,9 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         let mut rounds = Rounds::new(self.fetches.is_some());
         loop {
             let run = self.run(worker, index, lens, rounds.budget(), &mut record);
+            let held = self.vm.held(&mut worker.vm);
             let view = self.vm.view(&mut worker.vm);
-            let again = rounds.repeat(self.fetches.as_deref(), view);
+            let again = rounds.repeat(self.fetches.as_deref(), view) || !held;
             record.reads = std::mem::take(&mut view.reads);
             if !again {
                 return run.map(|()| record);

@@ -11,6 +11,7 @@
 //! wraps the few instructions that look at a balance or a nonce. A wrapper only notes and then
 //! calls the original; static gas stands in a table of its own, so no gas changes.
 
+use super::precompiles::{Assistance, Assisted, Shareable};
 use alloy_evm::{EthEvm, EvmEnv, precompiles::PrecompilesMap};
 use alloy_primitives::{Address, U256};
 use revm::{
@@ -21,10 +22,7 @@ use revm::{
         TxEnv,
         result::{EVMError, ExecutionResult, HaltReason},
     },
-    handler::{
-        EthFrame, EthPrecompiles, FrameResult, Handler, MainnetEvm, instructions::EthInstructions,
-        post_execution,
-    },
+    handler::{EthFrame, FrameResult, Handler, instructions::EthInstructions, post_execution},
     inspector::NoOpInspector,
     interpreter::{
         Instruction, InstructionContext, InstructionExecResult,
@@ -50,6 +48,7 @@ type Ctx<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB>;
 
 type Instructions<DB> = EthInstructions<EthInterpreter, Ctx<DB>>;
 type Built<DB, I, P> = Evm<Ctx<DB>, I, Instructions<DB>, P, EthFrame>;
+type Transacting<DB> = Built<DB, (), Assisted>;
 
 /// An EVM that makes a frame when a call first goes that deep. revm's own constructors make eight
 /// at once, each with a stack of 32 KiB: for a block's system calls that takes longer than they do.
@@ -97,7 +96,7 @@ pub(crate) trait Observe: Database {
 
 /// A long-lived EVM over one database.
 pub(crate) struct Runner<DB: Database> {
-    evm: MainnetEvm<Ctx<DB>>,
+    evm: Transacting<DB>,
 }
 
 /// One executed transaction.
@@ -110,8 +109,9 @@ pub(crate) struct Executed {
 }
 
 impl<DB: Database> Runner<DB> {
-    pub(crate) fn new(db: DB, env: &EvmEnv) -> Self {
-        let mut evm = build(db, env, (), EthPrecompiles::new(env.cfg_env.spec));
+    /// With the threads that help with single transactions, where there are any.
+    pub(crate) fn new(db: DB, env: &EvmEnv, assistance: Option<Assistance>) -> Self {
+        let mut evm = build(db, env, (), Assisted::new(env.cfg_env.spec, assistance));
         let memory = Rc::new(RefCell::new(Vec::with_capacity(MEMORY)));
         evm.ctx.local.shared_memory_buffer = memory;
         Self { evm }
@@ -121,6 +121,17 @@ impl<DB: Database> Runner<DB> {
         &mut self.evm.ctx.journaled_state.database
     }
 
+    /// Whether everything was so that the last run has taken for granted; if not, its end counts
+    /// for nothing, whatever it was.
+    pub(crate) fn held(&mut self) -> bool {
+        self.evm.precompiles.held()
+    }
+
+    /// The calls of precompiles in the last run that threads can take part in.
+    pub(crate) fn shareable(&mut self) -> Vec<Shareable> {
+        std::mem::take(&mut self.evm.precompiles.calls)
+    }
+
     pub(crate) fn into_db(self) -> DB {
         self.evm.ctx.journaled_state.database
     }
@@ -128,6 +139,7 @@ impl<DB: Database> Runner<DB> {
     /// Runs one transaction from a fresh journal.
     pub(crate) fn run(&mut self, tx: TxEnv) -> Result<Executed, EVMError<DB::Error>> {
         self.evm.ctx.set_tx(tx);
+        self.evm.precompiles.begin();
         let mut handler = DeferReward::<DB> { reward: Cell::new(None), evm: PhantomData };
         let result = handler.run(&mut self.evm);
         let state = self.evm.ctx.journaled_state.inner.finalize();
@@ -145,8 +157,8 @@ type Instructed<'a, DB> = InstructionContext<'a, Ctx<DB>, EthInterpreter>;
 
 impl<DB: Observe> Runner<DB> {
     /// As [`Self::new`], with a database that is told what each execution depends on.
-    pub(crate) fn observed(db: DB, env: &EvmEnv) -> Self {
-        let mut runner = Self::new(db, env);
+    pub(crate) fn observed(db: DB, env: &EvmEnv, assistance: Option<Assistance>) -> Self {
+        let mut runner = Self::new(db, env, assistance);
         let table = runner.evm.instruction.instruction_table_mut();
         table[opcode::BALANCE as usize] = Instruction::new(balance);
         table[opcode::SELFBALANCE as usize] = Instruction::new(selfbalance);
@@ -232,7 +244,7 @@ struct DeferReward<DB: Database> {
 }
 
 impl<DB: Database> Handler for DeferReward<DB> {
-    type Evm = MainnetEvm<Ctx<DB>>;
+    type Evm = Transacting<DB>;
     type Error = EVMError<DB::Error>;
     type HaltReason = HaltReason;
 

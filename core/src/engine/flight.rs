@@ -12,6 +12,7 @@ use crate::{
     block::{Block, Receipt},
     error::ExecuteError,
     outcome::OutputKind,
+    pool::Helpers,
     sync::atomic::AtomicBool,
     tally::Tally,
 };
@@ -65,6 +66,8 @@ pub(crate) struct Setting<'r> {
     pub(crate) optimisations: Optimisations,
     /// What learns from the blocks.
     pub(crate) predictor: &'r Predictor,
+    /// Who helps with single transactions.
+    pub(crate) helpers: Option<&'r Helpers>,
 }
 
 /// A block under way.

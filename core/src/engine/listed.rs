@@ -446,8 +446,9 @@ mod tests {
                 runs_ahead: false,
                 forecast: None,
                 plan: None,
+                helpers: None,
             };
-            let ahead = Ahead::new(Revm::new(&env, &block, false), input, Unwatched);
+            let ahead = Ahead::new(Revm::new(&env, &block, false, None), input, Unwatched);
             [ahead.schedule.claim(None, 0), ahead.schedule.claim(None, 0)]
         };
         assert_eq!(first_two(None), [Claim::Run(0..1), Claim::Wait]);

@@ -66,7 +66,7 @@ use crate::{
     block::Receipt,
     error::{ExecuteError, HostError},
     outcome::{Outcome, OutputKind, StateOutput},
-    pool::alone,
+    pool::{Helpers, alone},
     sync::{
         Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -155,7 +155,7 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
             || (hand.ahead.is_none() && self.refill());
         if worked {
             hand.idle = 0;
-        } else {
+        } else if !self.setting.helpers.is_some_and(Helpers::help) {
             hand.idle += 1;
             pause(hand.idle);
         }
@@ -400,6 +400,7 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
             runs_ahead: false,
             forecast,
             plan: None,
+            helpers: self.setting.helpers.cloned(),
         };
         Flight { index, run: Run::new(machine, input, committer, Unwatched), layer }
     }

@@ -30,6 +30,7 @@ use crate::{
     chain::Chain,
     error::ExecuteError,
     outcome::{Outcome, OutputKind},
+    pool::Helpers,
     source::StateSource,
     sync::atomic::AtomicBool,
     tally::Tally,
@@ -140,17 +141,20 @@ impl Engine {
             blocks.iter().map(|block| chain.rules(&block.header).evm_env(&block.header)).collect();
         let stops: Vec<AtomicBool> = blocks.iter().map(|_| AtomicBool::new(false)).collect();
         let output = self.effective.output;
+        let optimisations = self.effective.optimisations;
+        let helpers = optimisations.helpers(pool);
         let setting = Setting {
             overlay,
             limits,
             stops: &stops,
             output,
             forced: self.effective.forced,
-            optimisations: self.effective.optimisations,
+            optimisations,
             predictor,
+            helpers: helpers.as_ref(),
         };
-        let optimisations = self.effective.optimisations;
-        let list = Real { chain, blocks, envs: &envs, output, optimisations };
+        let list =
+            Real { chain, blocks, envs: &envs, output, optimisations, helpers: helpers.as_ref() };
         let pipeline = Pipeline::new(&list, setting, shelf);
         let mut given = 0;
         let ended = pool.run_beside(&|worker| pipeline.work(worker), || {
@@ -214,6 +218,7 @@ struct Real<'r> {
     envs: &'r [EvmEnv],
     output: OutputKind,
     optimisations: Optimisations,
+    helpers: Option<&'r Helpers>,
 }
 
 impl<'r> Blocks<'r> for Real<'r> {
@@ -232,7 +237,7 @@ impl<'r> Blocks<'r> for Real<'r> {
     }
 
     fn machine(&self, index: usize, keep_state: bool) -> Revm<'r> {
-        Revm::new(&self.envs[index], self.blocks[index], keep_state)
+        Revm::new(&self.envs[index], self.blocks[index], keep_state, self.helpers.cloned())
     }
 
     fn tally(&self, index: usize) -> Tally<'r> {

@@ -113,6 +113,10 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             self.fail(&mut self.committer.lock(), error.into());
             return Turn::Done;
         }
+        // A transaction that others can take part in is one of the longest.
+        if self.ahead.help() {
+            return Turn::Worked;
+        }
         match self.ahead.claim(worker, idle) {
             Claim::Run(indices) => {
                 indices.for_each(|index| self.execute(worker, index));

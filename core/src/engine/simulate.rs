@@ -14,8 +14,15 @@
 //! be stale: one of its predecessors has left its final values since the run began. Looking for it
 //! takes no time.
 //!
+//! What of a run threads can share ([`sharing`]) is shared with those that find nothing to do.
+//!
 //! Invariant: events are taken by time, then by worker, so that the same input gives the same
 //! output.
+
+mod sharing;
+
+use sharing::Offered;
+pub use sharing::Stretch;
 
 use super::{
     Engine, Optimisations,
@@ -50,6 +57,8 @@ pub struct Cost {
     pub gas_used: u64,
     /// The earlier transactions whose writes it needs; any others are left out of account.
     pub after: Vec<usize>,
+    /// What of `run_ns` threads can share, by `after_ns`; none of them overlap.
+    pub shareable: Vec<Stretch>,
 }
 
 /// A block to simulate.
@@ -93,6 +102,7 @@ impl Simulation<'_> {
         let mut clock = Clock {
             costs: self.costs,
             revalidate: self.optimisations.revalidate,
+            shares: self.optimisations.shared_checks,
             schedule: Schedule::new(self.block, self.optimisations, forecast.as_ref()),
             back_off: BackOff::default(),
             workers: (0..workers.max(1)).map(Worker::new).collect(),
@@ -102,6 +112,7 @@ impl Simulation<'_> {
             begun: vec![0; count],
             repeated: vec![false; count],
             settled: vec![None; count],
+            offered: Vec::new(),
             events: BinaryHeap::new(),
             result: Simulated::default(),
         };
@@ -120,12 +131,31 @@ enum Phase {
     Speculating(usize),
     /// Waits for the token, to run this transaction in its turn.
     WantsDirect(usize),
-    /// Runs and commits it.
+    /// Runs this transaction in its turn.
+    Running(usize, Then),
+    /// Commits what it ran in its turn.
     Direct(usize),
     /// Waits for the token, to commit what is ready and leave.
     WantsToLeave,
     /// Commits this transaction; after a repeated run or not.
     Committing(usize, bool),
+}
+
+/// Why a transaction runs in its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Direct,
+    Repeated,
+}
+
+impl Then {
+    /// What comes after the run.
+    const fn phase(self, index: usize) -> Phase {
+        match self {
+            Self::Direct => Phase::Direct(index),
+            Self::Repeated => Phase::Committing(index, true),
+        }
+    }
 }
 
 struct Worker {
@@ -139,6 +169,10 @@ struct Worker {
     leaving: bool,
     /// It found nothing to claim and looks again later.
     pausing: bool,
+    /// Until when it helps with another one's transaction.
+    helps_until: u64,
+    /// How many stretches of its run it has begun.
+    stretch: usize,
 }
 
 impl Worker {
@@ -146,13 +180,15 @@ impl Worker {
         let mark = u8::try_from(number + 1).unwrap_or(u8::MAX);
         let (phase, claimed, last, idle) = (Phase::Free, 0..0, None, 0);
         let (stuck, leaving, pausing) = (usize::MAX, false, false);
-        Self { mark, phase, claimed, last, idle, stuck, leaving, pausing }
+        let (helps_until, stretch) = (0, 0);
+        Self { mark, phase, claimed, last, idle, stuck, leaving, pausing, helps_until, stretch }
     }
 }
 
 struct Clock<'a> {
     costs: &'a [Cost],
     revalidate: bool,
+    shares: bool,
     schedule: Schedule<'a>,
     back_off: BackOff,
     workers: Vec<Worker>,
@@ -166,6 +202,8 @@ struct Clock<'a> {
     repeated: Vec<bool>,
     /// When a transaction's final values were there.
     settled: Vec<Option<u64>>,
+    /// What others can take part in.
+    offered: Vec<Offered>,
     events: BinaryHeap<Reverse<(u64, usize)>>,
     result: Simulated,
 }
@@ -195,17 +233,75 @@ impl Clock<'_> {
         self.schedule.executed(index, gas_used);
     }
 
+    /// Begins a run.
+    fn start(&mut self, now: u64, worker: usize, index: usize) {
+        self.workers[worker].stretch = 0;
+        let time = now + self.stage_ns(worker, index);
+        self.at(time, worker);
+    }
+
+    /// How long the worker's run takes until its next stretch that can be shared, or until it ends.
+    fn stage_ns(&self, worker: usize, index: usize) -> u64 {
+        let Some(cost) = self.costs.get(index) else { return 0 };
+        let stretch = self.workers[worker].stretch;
+        let last = stretch.checked_sub(1).and_then(|last| cost.shareable.get(last));
+        let from = last.map_or(0, |last| last.after_ns + last.ns);
+        let to = cost.shareable.get(stretch).map_or(cost.run_ns, |next| next.after_ns);
+        to.saturating_sub(from)
+    }
+
+    /// Goes on with the worker's run; false where it has ended.
+    fn goes_on(&mut self, now: u64, worker: usize, index: usize) -> bool {
+        let next = match self.take_part(now, worker) {
+            Some((free, false)) => Some(free),
+            Some((free, true)) => Some(free + self.stage_ns(worker, index)),
+            None => self.come_to_stretch(now, worker, index),
+        };
+        let next = next.or_else(|| Some(self.settle(now, worker)).filter(|settled| *settled > now));
+        if let Some(next) = next {
+            self.at(next, worker);
+        }
+        next.is_some()
+    }
+
+    /// Begins the next stretch of the worker's run that others can take part in; when the worker
+    /// is then free again. `None` where there is none.
+    fn come_to_stretch(&mut self, now: u64, worker: usize, index: usize) -> Option<u64> {
+        let costs = self.costs;
+        let stretch = costs.get(index)?.shareable.get(self.workers[worker].stretch)?;
+        self.workers[worker].stretch += 1;
+        let rest = self.stage_ns(worker, index);
+        if !self.shares {
+            return Some(now + stretch.ns + rest);
+        }
+        self.offer(now, worker, stretch);
+        match self.take_part(now, worker) {
+            Some((free, _)) => Some(free),
+            None => Some(now + rest),
+        }
+    }
+
     /// What a worker was at has ended.
     fn step(&mut self, now: u64, worker: usize) {
-        match self.workers[worker].phase {
+        let phase = self.workers[worker].phase;
+        if let Phase::Speculating(index) | Phase::Running(index, _) = phase
+            && self.goes_on(now, worker, index)
+        {
+            return;
+        }
+        match phase {
             Phase::Free => self.look(now, worker),
+            Phase::Running(index, then) => {
+                self.workers[worker].phase = then.phase(index);
+                let time = now + self.times(index).1;
+                self.at(time, worker);
+            }
             Phase::Speculating(index) => self.speculated(now, worker, index),
             Phase::WantsDirect(index) => {
-                self.workers[worker].phase = Phase::Direct(index);
+                self.workers[worker].phase = Phase::Running(index, Then::Direct);
                 self.result.direct += 1;
                 self.result.executions += 1;
-                let (run_ns, commit_ns) = self.times(index);
-                self.at(now + run_ns + commit_ns, worker);
+                self.start(now, worker, index);
             }
             Phase::Direct(index) => {
                 self.executed(index);
@@ -228,6 +324,9 @@ impl Clock<'_> {
     fn look(&mut self, now: u64, worker: usize) {
         if let Some(index) = self.workers[worker].claimed.next() {
             return self.begin(now, worker, index);
+        }
+        if self.help(now, worker) {
+            return self.at(self.workers[worker].helps_until, worker);
         }
         let Worker { last, idle, .. } = self.workers[worker];
         match self.schedule.claim(last, idle) {
@@ -284,7 +383,7 @@ impl Clock<'_> {
         self.begun[index] = now;
         self.workers[worker].phase = Phase::Speculating(index);
         self.result.executions += 1;
-        self.at(now + self.times(index).0, worker);
+        self.start(now, worker, index);
     }
 
     /// Repeats the first ready run that is known to be stale; false where there is none.
@@ -353,21 +452,23 @@ impl Clock<'_> {
     fn commit_next(&mut self, now: u64, worker: usize) {
         let head = self.schedule.head();
         if self.schedule.is_ready(head) {
-            let (run_ns, commit_ns) = self.times(head);
-            let repeated = !self.valid[head];
-            if repeated {
-                self.schedule.set_failed(head);
+            if self.valid[head] {
+                self.workers[worker].phase = Phase::Committing(head, false);
+                return self.at(now + self.times(head).1, worker);
             }
-            self.workers[worker].phase = Phase::Committing(head, repeated);
-            self.result.executions += u64::from(repeated);
-            self.result.reexecutions += u64::from(repeated);
-            return self.at(now + commit_ns + if repeated { run_ns } else { 0 }, worker);
+            self.schedule.set_failed(head);
+            self.workers[worker].phase = Phase::Running(head, Then::Repeated);
+            self.result.executions += 1;
+            self.result.reexecutions += 1;
+            return self.start(now, worker, head);
         }
         self.token = self.waiting.pop_front();
         if let Some(next) = self.token {
             self.at(now, next);
         }
-        if !self.workers[worker].leaving {
+        if self.workers[worker].leaving {
+            self.workers[worker].phase = Phase::WantsToLeave;
+        } else {
             self.go_on(now, worker);
         }
     }
@@ -404,109 +505,4 @@ pub fn bound(costs: &[Cost], workers: usize) -> u64 {
 }
 
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
-mod tests {
-    use super::*;
-    use alloy_consensus::{SignableTransaction, TxLegacy, transaction::Recovered};
-    use alloy_primitives::{Address, Signature};
-
-    /// Calls with data of separate senders to separate contracts, with these gas limits.
-    fn block(limits: &[u64]) -> Block {
-        let transactions = limits.iter().zip(1..).map(|(gas_limit, of)| {
-            let (to, input) = (Address::repeat_byte(of).into(), vec![1].into());
-            let tx = TxLegacy { to, input, gas_limit: *gas_limit, ..TxLegacy::default() };
-            let signed = tx.into_signed(Signature::test_signature());
-            Recovered::new_unchecked(signed.into(), Address::repeat_byte(of))
-        });
-        Block { transactions: transactions.collect(), ..Block::default() }
-    }
-
-    fn cost(run_ns: u64, after: &[usize]) -> Cost {
-        Cost { run_ns, commit_ns: 0, gas_used: 50_000, after: after.to_vec() }
-    }
-
-    fn simulate(block: &Block, costs: &[Cost], workers: usize) -> Simulated {
-        let optimisations = Optimisations::ALL;
-        Simulation { block, optimisations, engine: None, costs, wake_ns: 0 }.run(workers)
-    }
-
-    #[test]
-    fn independent_transactions_share_the_time() {
-        let block = block(&[50_000; 12]);
-        let costs = vec![cost(1_000_000, &[]); 12];
-        for (workers, expected) in [(1, 12_000_000), (2, 6_000_000), (4, 3_000_000)] {
-            let simulated = simulate(&block, &costs, workers);
-            assert!(simulated.nanos >= expected, "{workers}: {simulated:?}");
-            // Who finds nothing to do at the end looks once more before it leaves.
-            assert!(simulated.nanos <= expected + 2 * NAP_NS, "{workers}: {simulated:?}");
-            assert_eq!((simulated.executions, simulated.reexecutions), (12, 0), "{workers}");
-            assert_eq!(bound(&costs, workers), expected);
-        }
-        assert_eq!(simulate(&block, &costs, 1).direct, 12);
-    }
-
-    #[test]
-    fn a_chain_takes_its_length_on_any_number_of_workers() {
-        let block = block(&[50_000; 40]);
-        let costs: Vec<Cost> =
-            (0..40usize).map(|index| cost(100_000, index.checked_sub(1).as_slice())).collect();
-        assert_eq!(bound(&costs, 64), 4_000_000);
-        for workers in [1, 2, 8, 64] {
-            let simulated = simulate(&block, &costs, workers);
-            assert!(simulated.nanos >= 4_000_000, "{workers}: {simulated:?}");
-            assert!(simulated.nanos <= 5_000_000, "{workers}: {simulated:?}");
-            assert_eq!(simulated.executions, 40 + simulated.reexecutions, "{workers}");
-            assert_eq!(simulated.fell_back, workers > 1, "{workers}");
-        }
-    }
-
-    #[test]
-    fn a_long_transaction_starts_first_where_its_gas_limit_tells() {
-        let mut limits = vec![50_000; 9];
-        let mut costs = vec![cost(100_000, &[]); 9];
-        costs.push(cost(900_000, &[]));
-        limits.push(50_000);
-        let late = simulate(&block(&limits), &costs, 2);
-        limits[9] = 10_000_000;
-        let early = simulate(&block(&limits), &costs, 2);
-        assert!(late.nanos > 1_250_000, "{late:?}");
-        assert!(early.nanos < 1_100_000, "{early:?}");
-    }
-
-    #[test]
-    fn a_run_that_begins_before_its_predecessor_ends_is_repeated() {
-        let block = block(&[50_000; 4]);
-        let costs = [cost(100, &[]), cost(100, &[0]), cost(500, &[]), cost(50, &[])];
-        let simulated = simulate(&block, &costs, 2);
-        assert_eq!((simulated.executions, simulated.reexecutions), (5, 1), "{simulated:?}");
-        // The waiting is longer than everything else here.
-        assert!(simulated.nanos < 700 + 3 * LOOK_NS, "{simulated:?}");
-    }
-
-    #[test]
-    fn a_stale_run_is_repeated_while_an_earlier_one_runs() {
-        let block = block(&[50_000; 4]);
-        // The third one begins before the second one ends, and both long before the first does.
-        let costs = [cost(900_000, &[]), cost(100_000, &[]), cost(300_000, &[1]), cost(1, &[])];
-        let without = Optimisations { revalidate: false, ..Optimisations::ALL };
-        let [ahead, in_order] = [Optimisations::ALL, without].map(|optimisations| {
-            let (block, costs) = (&block, &costs);
-            Simulation { block, optimisations, engine: None, costs, wake_ns: 0 }.run(3)
-        });
-        assert_eq!((ahead.executions, ahead.reexecutions), (5, 1), "{ahead:?}");
-        assert_eq!((in_order.executions, in_order.reexecutions), (5, 1), "{in_order:?}");
-        assert!(ahead.nanos < 900_000 + 2 * NAP_NS, "{ahead:?}");
-        assert!(in_order.nanos >= 1_200_000, "{in_order:?}");
-    }
-
-    #[test]
-    fn missing_costs_and_later_predecessors_do_no_harm() {
-        let block = block(&[50_000; 3]);
-        let simulated = simulate(&block, &[cost(100, &[2, 9])], 2);
-        assert_eq!((simulated.executions, simulated.reexecutions), (3, 0), "{simulated:?}");
-    }
-
-    #[test]
-    fn an_empty_block_takes_no_time() {
-        assert_eq!(simulate(&Block::default(), &[], 4), Simulated::default());
-    }
-}
+mod tests;

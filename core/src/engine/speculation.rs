@@ -114,6 +114,7 @@ impl Engine {
             // Nobody repeats ahead of its turn what the host will find stale.
             let optimisations = Optimisations { revalidate: false, ..self.options.optimisations };
             let parent = Parent::Source(source);
+            let helpers = optimisations.helpers(pool);
             let input = Input {
                 tables,
                 block,
@@ -126,8 +127,9 @@ impl Engine {
                 runs_ahead: false,
                 forecast: Forecast::wanted(optimisations, predictor, block),
                 plan: None,
+                helpers: helpers.clone(),
             };
-            let ahead = Ahead::new(Revm::new(&env, block, true), input, Unwatched);
+            let ahead = Ahead::new(Revm::new(&env, block, true, helpers), input, Unwatched);
             let prepared = catch_unwind(AssertUnwindSafe(|| {
                 begin(&rules, block, &env, &mut ahead.view(), &mut Sink::default())
             }));

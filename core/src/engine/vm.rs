@@ -8,11 +8,13 @@
 
 use super::{
     evm::Runner,
+    precompiles::{Assistance, Shareable},
     record::{WriteSet, drain},
     view::{View, ViewError},
 };
 use crate::{
     block::{Block, Transaction},
+    pool::Helpers,
     sync::OnceLock,
 };
 use alloy_consensus::{Transaction as _, transaction::Recovered};
@@ -59,6 +61,17 @@ pub(crate) trait Vm<'b>: Sync {
         index: usize,
         writes: &mut WriteSet,
     ) -> Result<Effects, Failed>;
+
+    /// Whether everything was so that the last execution has taken for granted; if not, its end
+    /// counts for nothing, and it has to be begun anew.
+    fn held(&self, _instance: &mut Self::Instance) -> bool {
+        true
+    }
+
+    /// What of the last execution threads can take part in.
+    fn shareable(&self, _instance: &mut Self::Instance) -> Vec<Shareable> {
+        Vec::new()
+    }
 }
 
 /// revm, with the handler of [`super::evm`].
@@ -69,14 +82,21 @@ pub(crate) struct Revm<'b> {
     authorised: Box<[OnceLock<Box<TxEnv>>]>,
     /// Whether the journal's accounts are wanted.
     keep_state: bool,
+    /// Who helps with single transactions.
+    helpers: Option<Helpers>,
 }
 
 impl<'b> Revm<'b> {
-    pub(crate) fn new(env: &'b EvmEnv, block: &'b Block, keep_state: bool) -> Self {
+    pub(crate) fn new(
+        env: &'b EvmEnv,
+        block: &'b Block,
+        keep_state: bool,
+        helpers: Option<Helpers>,
+    ) -> Self {
         let authorises = block.transactions.iter().any(authorises);
         let count = if authorises { block.transactions.len() } else { 0 };
         let authorised = (0..count).map(|_| OnceLock::new()).collect();
-        Self { env, block, authorised, keep_state }
+        Self { env, block, authorised, keep_state, helpers }
     }
 
     fn environment(&self, index: usize) -> TxEnv {
@@ -98,7 +118,8 @@ impl<'b> Vm<'b> for Revm<'b> {
     type Instance = Runner<View<'b>>;
 
     fn instance(&self, view: View<'b>) -> Self::Instance {
-        Runner::observed(view, self.env)
+        let assistance = self.helpers.clone().map(|helpers| Assistance { helpers, beside: true });
+        Runner::observed(view, self.env, assistance)
     }
 
     fn claims(&self, index: usize) -> Option<(Address, u64)> {
@@ -126,5 +147,13 @@ impl<'b> Vm<'b> for Revm<'b> {
             None
         };
         Ok(Effects { result: executed.result, reward: executed.reward, state })
+    }
+
+    fn held(&self, runner: &mut Self::Instance) -> bool {
+        runner.held()
+    }
+
+    fn shareable(&self, runner: &mut Self::Instance) -> Vec<Shareable> {
+        runner.shareable()
     }
 }

@@ -8,6 +8,7 @@
 
 use super::{
     cells::AccountValue,
+    precompiles,
     reads::{AccountRead, ReadSet},
     record::{Record, WriteSet},
     tables::{Stamp, Tables},
@@ -15,10 +16,13 @@ use super::{
 use crate::{
     block::Block,
     sync::Mutex,
-    trace::{Committed, Dependence, Location, Noting, Part, Read, Run, RunKind, RunOutcome, Trace},
+    trace::{
+        Committed, Dependence, Location, Noting, Part, Read, Run, RunKind, RunOutcome, Shareable,
+        Trace,
+    },
 };
 use alloy_primitives::{Address, U256};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Is told what the workers do.
 pub(crate) trait Watch: Sync {
@@ -30,6 +34,9 @@ pub(crate) trait Watch: Sync {
 
     /// A run has come to its end: by whom, of which transaction, begun when, with a result or not.
     fn ran(&self, worker: usize, index: usize, kind: RunKind, start: u64, ended_well: bool);
+
+    /// What of that run threads can share.
+    fn shareable(&self, index: usize, stretches: Vec<precompiles::Shareable>);
 
     /// The last run of a transaction turned out to be stale, by this read.
     fn stale(&self, tables: &Tables, index: usize, read: Option<StaleRead>);
@@ -71,6 +78,8 @@ impl Watch for Unwatched {
 
     fn ran(&self, _: usize, _: usize, _: RunKind, _: u64, _: bool) {}
 
+    fn shareable(&self, _: usize, _: Vec<precompiles::Shareable>) {}
+
     fn stale(&self, _: &Tables, _: usize, _: Option<StaleRead>) {}
 
     fn committing(&self, _: usize, _: &Record) {}
@@ -89,6 +98,10 @@ impl<W: Watch> Watch for &W {
 
     fn ran(&self, worker: usize, index: usize, kind: RunKind, start: u64, ended_well: bool) {
         W::ran(self, worker, index, kind, start, ended_well);
+    }
+
+    fn shareable(&self, index: usize, stretches: Vec<precompiles::Shareable>) {
+        W::shareable(self, index, stretches);
     }
 
     fn stale(&self, tables: &Tables, index: usize, read: Option<StaleRead>) {
@@ -119,6 +132,7 @@ struct Noted {
     at: u64,
     by: usize,
     noting: Noting,
+    shareable: Vec<Shareable>,
 }
 
 /// Notes everything.
@@ -148,7 +162,7 @@ impl<'b> Recorder<'b> {
         let being = Location::new(beneficiary, Part::Existence);
         let mut missing = base.is_some_and(|base| !base.exists);
         for (noted, sender) in self.noted.into_iter().zip(senders) {
-            let Noted { runs, reads, writes, rewarded, gas_used, at, by, noting } =
+            let Noted { runs, reads, writes, rewarded, gas_used, at, by, noting, shareable } =
                 noted.into_inner();
             trace.runs.extend(runs);
             let predicted = self.predicts.then_some(sender);
@@ -164,7 +178,8 @@ impl<'b> Recorder<'b> {
             written.dedup();
             let reads = read(tables, &reads, predicted);
             let writes = written;
-            trace.transactions.push(Committed { gas_used, reads, writes, at, by, noting });
+            let tx = Committed { gas_used, reads, writes, at, by, shareable, noting };
+            trace.transactions.push(tx);
         }
         trace.runs.sort_by_key(|run| (run.start, run.transaction));
         name_writers(&mut trace);
@@ -185,6 +200,16 @@ impl Watch for Recorder<'_> {
         let mut noted = self.noted[transaction].lock();
         noted.runs.push(run);
         noted.noting.ran = self.now();
+    }
+
+    fn shareable(&self, index: usize, stretches: Vec<precompiles::Shareable>) {
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let stretch = |stretch: &precompiles::Shareable| Shareable {
+            start: nanos(stretch.start.saturating_duration_since(self.start)),
+            nanos: nanos(stretch.end.saturating_duration_since(stretch.start)),
+            parts: stretch.parts,
+        };
+        self.noted[index].lock().shareable = stretches.iter().map(stretch).collect();
     }
 
     fn stale(&self, tables: &Tables, index: usize, read: Option<StaleRead>) {

@@ -57,7 +57,8 @@ const SHUTDOWN: u64 = u64::MAX;
 pub(super) enum Entry {
     /// It is inside, and has to leave.
     Inside,
-    /// It has no part in this opening, or came too late: there may soon be another one.
+    /// It has no part in this opening, or came too late, or was woken for something else: there may
+    /// soon be another one.
     Missed,
     Shutdown,
 }
@@ -171,10 +172,19 @@ impl Gate {
         announced != SHUTDOWN && !is_newer(announced >> WANTED_BITS, seen.0)
     }
 
-    /// Sleeps until something new is announced, then goes in, if this thread is wanted.
-    pub(super) fn enter(&self, thread: usize, seen: &mut Seen) -> Entry {
+    /// Sleeps until something new is announced, then goes in, if this thread is wanted; or until
+    /// there is something else to do ([`Self::rouse`]).
+    pub(super) fn enter(
+        &self,
+        thread: usize,
+        seen: &mut Seen,
+        is_roused: &dyn Fn() -> bool,
+    ) -> Entry {
         if self.is_idle(seen) {
-            self.sleep(seen);
+            self.sleep(seen, is_roused);
+            if self.is_idle(seen) {
+                return Entry::Missed;
+            }
         }
         let announced = self.announced.load(Ordering::Acquire);
         if announced == SHUTDOWN {
@@ -194,10 +204,20 @@ impl Gate {
         Entry::Missed
     }
 
-    fn sleep(&self, seen: &Seen) {
+    /// Wakes up to `wanted` threads where some sleep, the last ones: the first ones go to blocks.
+    /// What they shall see when [`Self::enter`] asks was stored before.
+    pub(super) fn rouse(&self, wanted: usize) {
+        fence(Ordering::SeqCst);
+        if self.asleep() > 0 {
+            let threads = self.threads.get().into_iter().flatten();
+            threads.rev().take(wanted).for_each(Thread::unpark);
+        }
+    }
+
+    fn sleep(&self, seen: &Seen, is_roused: &dyn Fn() -> bool) {
         self.asleep.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        while self.is_idle(seen) {
+        while self.is_idle(seen) && !is_roused() {
             thread::park();
         }
         self.asleep.fetch_sub(1, Ordering::Relaxed);
@@ -227,7 +247,7 @@ mod tests {
         assert!(gate.is_idle(&seen), "it knows of that");
         gate.open(1, true);
         assert!(!gate.is_idle(&seen));
-        assert_eq!(gate.enter(1, &mut seen), Entry::Inside);
+        assert_eq!(gate.enter(1, &mut seen, &|| false), Entry::Inside);
         assert!(gate.is_idle(&seen), "one enters once");
         gate.leave();
         gate.close();
@@ -243,7 +263,7 @@ mod tests {
         // The next one is open, and not announced yet.
         gate.door.fetch_add(OPENING + OPEN, Ordering::Relaxed);
         let mut seen = Seen::default();
-        assert_eq!(gate.enter(1, &mut seen), Entry::Inside);
+        assert_eq!(gate.enter(1, &mut seen, &|| false), Entry::Inside);
         assert!(gate.is_idle(&seen));
         gate.leave();
         gate.announced.store(2 << WANTED_BITS | 1, Ordering::Relaxed);
@@ -255,15 +275,15 @@ mod tests {
         let gate = Gate::default();
         gate.open(2, true);
         for (thread, expected) in [(1, Entry::Inside), (2, Entry::Inside), (3, Entry::Missed)] {
-            assert_eq!(gate.enter(thread, &mut Seen::default()), expected, "{thread}");
+            assert_eq!(gate.enter(thread, &mut Seen::default(), &|| false), expected, "{thread}");
         }
         (0..2).for_each(|_| gate.leave());
         gate.close();
         assert!(!gate.is_open());
-        assert_eq!(gate.enter(1, &mut Seen::default()), Entry::Missed);
+        assert_eq!(gate.enter(1, &mut Seen::default(), &|| false), Entry::Missed);
         gate.wait_until_empty(Duration::ZERO);
         gate.shut_down();
-        assert_eq!(gate.enter(1, &mut Seen(1)), Entry::Shutdown);
+        assert_eq!(gate.enter(1, &mut Seen(1), &|| false), Entry::Shutdown);
     }
 
     #[test]
@@ -275,7 +295,7 @@ mod tests {
                 let (gate, come) = (&gate, &come);
                 scope.spawn(move || {
                     let mut seen = Seen::default();
-                    while gate.enter(number, &mut seen) != Entry::Shutdown {
+                    while gate.enter(number, &mut seen, &|| false) != Entry::Shutdown {
                         come.fetch_add(1, Ordering::Relaxed);
                         gate.leave();
                     }
@@ -297,5 +317,34 @@ mod tests {
             gate.shut_down();
         });
         assert_eq!(come.load(Ordering::Relaxed), 250);
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+mod models {
+    use super::*;
+    use loom::model::Builder;
+    use std::sync::Arc;
+
+    /// In every schedule a thread that falls asleep sees what it is woken for.
+    #[test]
+    fn nobody_sleeps_through_what_is_not_announced() {
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(|| {
+            let (gate, news) = (Arc::new(Gate::default()), Arc::new(AtomicUsize::new(0)));
+            let sleeper = {
+                let (gate, news) = (gate.clone(), news.clone());
+                thread::spawn(move || {
+                    let is_roused = || news.load(Ordering::Relaxed) > 0;
+                    gate.enter(1, &mut Seen::default(), &is_roused)
+                })
+            };
+            gate.know(vec![sleeper.thread().clone()]);
+            news.store(1, Ordering::Relaxed);
+            gate.rouse(1);
+            assert_eq!(sleeper.join().unwrap(), Entry::Missed);
+            assert_eq!(gate.asleep(), 0);
+        });
     }
 }

@@ -102,7 +102,7 @@ fn transactions<'a>(
     env: &EvmEnv,
     mut lap: impl FnMut(),
 ) -> Result<PlainLedger<'a>, ExecuteError> {
-    let mut runner = Runner::new(ledger, env);
+    let mut runner = Runner::new(ledger, env, None);
     let beneficiary = env.block_env.beneficiary;
     let eip161 = tally.eip161();
     let block = tally.block;

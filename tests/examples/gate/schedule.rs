@@ -40,6 +40,7 @@ pub(crate) fn samples(
             commit_ns: COMMIT_NS,
             gas_used: tx.gas_used,
             after,
+            shareable: Vec::new(),
         });
         let costs: Vec<Cost> = costs.collect();
         sum += costs.iter().map(|cost| cost.run_ns + cost.commit_ns).sum::<u64>();

@@ -9,7 +9,7 @@ use super::super::{
 };
 use crate::{
     Block,
-    pool::Pool,
+    pool::{Pool, Work},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -131,6 +131,33 @@ fn the_gate_lets_nobody_stay_inside() {
             assert_eq!(inside.load(Ordering::Relaxed), 0);
             assert!((1..=2).contains(&runs.load(Ordering::Relaxed)));
         }
+    });
+}
+
+/// A thread between two blocks may help; the owner has everything either way.
+#[test]
+fn work_is_shared_with_a_thread_that_may_sleep() {
+    struct Sum;
+    impl Work for Sum {
+        type Part = usize;
+
+        fn len(&self) -> usize {
+            2
+        }
+
+        fn part(&self, numbers: &mut dyn Iterator<Item = usize>) -> usize {
+            numbers.map(|number| number + 1).sum()
+        }
+
+        fn merge(&self, one: usize, other: usize) -> usize {
+            one + other
+        }
+    }
+    explore(|| {
+        let pool = Pool::new(1);
+        let helpers = pool.helpers().unwrap();
+        assert_eq!(helpers.share(Sum), Some(3));
+        assert!(!helpers.help(), "nothing is left behind");
     });
 }
 

@@ -248,6 +248,7 @@ fn one_schedule() {
         output: OutputKind::Flat,
         forced: rng.gen_range(0..2) == 0,
         optimisations: optimisations(&mut rng),
+        helpers: None,
         predictor: &predictor,
     };
     let leaves = rng.gen_range(1..8);

@@ -114,6 +114,7 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         revalidate: rng.gen_range(0..3) > 0,
         direct_bundle: false,
         pipelining: true,
+        shared_checks: false,
     }
 }
 
@@ -175,6 +176,7 @@ pub(super) fn one_block(claims: impl FnOnce(&[Script]) -> Option<Claims>) {
         runs_ahead: rng.gen_range(0..2) == 0,
         forecast: Forecast::wanted(optimisations(&mut rng), &predictor, &block),
         plan: None,
+        helpers: None,
     };
     let mut pool = Pool::new(HELPERS);
     let outcome = Run::new(Scripted(scripts), input, committer, Unwatched).drive(&mut pool);

@@ -107,6 +107,7 @@ fn one_schedule() {
         runs_ahead: false,
         forecast: None,
         plan: None,
+        helpers: None,
     };
     let ahead = Ahead::new(Scripted(scripts.clone()), input, Unwatched);
     let mut pool = Pool::new(HELPERS);

@@ -16,10 +16,10 @@ use braid_core::{
     Engine, ExecuteError, HostError, Optimisations, Options, Trace,
     engine::{
         Limits,
-        simulate::{Cost, Simulated, Simulation, bound},
+        simulate::{Cost, Simulated, Simulation, Stretch, bound},
     },
     sequential::execute_bare_timed,
-    trace::{Committed, RunOutcome},
+    trace::{Committed, RunOutcome, Shareable},
 };
 use braid_shadow::{
     analysis::{Graph, Rules},
@@ -114,7 +114,7 @@ impl Bench {
             inline = round.two.inline;
             samples.add(&round);
         }
-        let Samples { rests, outputs, parallel, laps, runs, commits, wakes } = samples;
+        let Samples { rests, outputs, parallel, laps, runs, stretches, commits, wakes } = samples;
         let [bare_rest_ns, rest_ns] = rests.map(least);
         let each = |all: Vec<Vec<u64>>| all.into_iter().map(least).collect::<Vec<u64>>();
         let (laps, runs, commits) = (each(laps), each(runs), each(commits));
@@ -125,16 +125,20 @@ impl Bench {
             let cost =
                 |(((run_ns, commit_ns), gas_used), after): (((&u64, &u64), u64), &Vec<usize>)| {
                     let (run_ns, commit_ns, after) = (*run_ns, *commit_ns, after.clone());
-                    Cost { run_ns, commit_ns, gas_used, after }
+                    Cost { run_ns, commit_ns, gas_used, after, shareable: Vec::new() }
                 };
             times.map(cost).collect()
         };
+        let mut recorded = costs(&runs, &commits);
+        for (cost, (_, shareable)) in recorded.iter_mut().zip(stretches) {
+            cost.shareable = shareable;
+        }
         Ok(Measured {
             record,
             bare_rest_ns,
             parallel_ns: least(parallel),
             bare: costs(&laps, &vec![0; laps.len()]),
-            costs: costs(&runs, &commits),
+            costs: recorded,
             rest_ns,
             output: outputs.into_iter().min().unwrap_or_default(),
             inline,
@@ -185,6 +189,8 @@ struct Samples {
     /// For each transaction: alone, its run in the engine, its commit.
     laps: Vec<Vec<u64>>,
     runs: Vec<Vec<u64>>,
+    /// For each transaction: its least run, and what of it threads can share.
+    stretches: Vec<(u64, Vec<Stretch>)>,
     commits: Vec<Vec<u64>>,
     wakes: Vec<u64>,
 }
@@ -193,8 +199,9 @@ impl Samples {
     fn new(count: usize) -> Self {
         let none = || vec![Vec::new(); count];
         let (laps, runs, commits) = (none(), none(), none());
+        let stretches = vec![(u64::MAX, Vec::new()); count];
         let (rests, outputs, parallel, wakes) = Default::default();
-        Self { rests, outputs, parallel, laps, runs, commits, wakes }
+        Self { rests, outputs, parallel, laps, runs, stretches, commits, wakes }
     }
 
     fn add(&mut self, round: &Round) {
@@ -210,9 +217,19 @@ impl Samples {
         let first = trace.runs.first().map_or(0, |run| run.start);
         let mut before = first;
         for run in trace.runs.iter().filter(|run| run.outcome == RunOutcome::Committed) {
-            let Committed { at, noting, .. } = trace.transactions[run.transaction];
-            let span = u64::saturating_sub;
-            self.runs[run.transaction].push(span(run.end, before));
+            let Committed { at, noting, shareable, .. } = &trace.transactions[run.transaction];
+            let (span, at) = (u64::saturating_sub, *at);
+            let took = span(run.end, before);
+            self.runs[run.transaction].push(took);
+            let least = &mut self.stretches[run.transaction];
+            if took < least.0 {
+                let stretch = |shareable: &Shareable| Stretch {
+                    after_ns: span(shareable.start, before),
+                    ns: shareable.nanos,
+                    parts: shareable.parts,
+                };
+                *least = (took, shareable.iter().map(stretch).collect());
+            }
             self.commits[run.transaction]
                 .push(span(noting.valid, noting.ran) + span(at, noting.commit));
             before = noting.committed;

@@ -67,6 +67,8 @@ pub enum Without {
     DirectBundle,
     /// In a range, workers go ahead with the next block.
     Pipelining,
+    /// Threads that find nothing to do take part in checks of pairings and point evaluations.
+    SharedChecks,
 }
 
 /// One side alone.
@@ -175,6 +177,7 @@ impl ReplayArgs {
                 Without::DirectBundle => optimisations.direct_bundle = false,
                 Without::RunAhead => optimisations.run_ahead = false,
                 Without::Pipelining => optimisations.pipelining = false,
+                Without::SharedChecks => optimisations.shared_checks = false,
             }
         }
         optimisations

@@ -1,0 +1,137 @@
+//! Stretches of a transaction that other threads take part in, in virtual time.
+//!
+//! Role: tell when a run goes on that comes to such a stretch. Actors: the clock.
+//!
+//! The model of a stretch in parts: they take the same time each; the owner takes one after the
+//! other, and so does everybody else before looking for a transaction; the last step is the owner's
+//! alone, and comes when all parts are done. How long a part takes, and the last step, is told by
+//! what the check of pairings costs in gas, which was set by its time (EIP-1108): 34,000 for each
+//! pair, and 45,000.
+//!
+//! A stretch in one part goes to whoever comes first, and the owner goes on at once. At the end of
+//! its run it waits for that one, or, if nobody came, does it itself.
+//!
+//! Who has left the block comes after `NAP_NS`, as one that has to be woken.
+
+use super::{Clock, NAP_NS, Phase};
+
+/// What each pair of a check costs, and the check, gas (EIP-1108).
+const PART: u64 = 34_000;
+const LAST_STEP: u64 = 45_000;
+
+/// A stretch of a run that other threads can take part in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// When it begins, nanoseconds after the run.
+    pub after_ns: u64,
+    /// How long it takes on one thread, nanoseconds.
+    pub ns: u64,
+    /// The parts that can be dealt; one: all of it can be done beside the rest of the run.
+    pub parts: usize,
+}
+
+impl Stretch {
+    /// How long each part takes, and the last step.
+    const fn times(&self) -> (u64, u64) {
+        if self.parts == 1 {
+            return (self.ns, 0);
+        }
+        let parts = self.parts as u64;
+        let whole = LAST_STEP + PART * parts;
+        let part = (self.ns as u128 * PART as u128 / whole as u128) as u64;
+        (part, self.ns - part * parts)
+    }
+}
+
+/// A stretch that a run has come to.
+#[derive(Debug)]
+pub(super) struct Offered {
+    owner: usize,
+    /// The owner goes on meanwhile.
+    beside: bool,
+    part_ns: u64,
+    last_ns: u64,
+    /// Parts that nobody has taken.
+    left: usize,
+    /// When those are done that were taken.
+    done: u64,
+    /// Workers that have left the block, with the time when each is there, or free again.
+    roused: Vec<(u64, usize)>,
+}
+
+impl Offered {
+    /// Somebody takes a part now, if there is one left, and is told when it will be done.
+    fn take(&mut self, now: u64) -> Option<u64> {
+        for (free, _) in &mut self.roused {
+            while *free <= now && self.left > 0 {
+                self.left -= 1;
+                *free += self.part_ns;
+                self.done = self.done.max(*free);
+            }
+        }
+        self.left = self.left.checked_sub(1)?;
+        self.done = self.done.max(now + self.part_ns);
+        Some(now + self.part_ns)
+    }
+}
+
+impl Clock<'_> {
+    /// A run comes to a stretch.
+    pub(super) fn offer(&mut self, now: u64, owner: usize, stretch: &Stretch) {
+        let (part_ns, last_ns) = stretch.times();
+        let beside = stretch.parts == 1;
+        let mut roused = Vec::new();
+        for (number, other) in self.workers.iter_mut().enumerate() {
+            // In the engine nobody waits for the token before leaving.
+            let left = other.phase == Phase::WantsToLeave && self.token != Some(number);
+            if left && other.helps_until != u64::MAX && roused.len() < stretch.parts {
+                roused.push((now.max(other.helps_until) + NAP_NS, number));
+                other.helps_until = u64::MAX;
+            }
+        }
+        let left = stretch.parts;
+        self.offered.push(Offered { owner, beside, part_ns, last_ns, left, done: now, roused });
+    }
+
+    /// A worker that looks for something to do takes a part; false where there is none.
+    pub(super) fn help(&mut self, now: u64, worker: usize) -> bool {
+        let Some(done) = self.offered.iter_mut().rev().find_map(|offered| offered.take(now)) else {
+            return false;
+        };
+        self.workers[worker].helps_until = done;
+        true
+    }
+
+    /// When the owner of a stretch in parts, who is free now, is free again, and whether it then
+    /// has the stretch behind it; `None` where it is in none.
+    pub(super) fn take_part(&mut self, now: u64, worker: usize) -> Option<(u64, bool)> {
+        let mine = |offered: &Offered| offered.owner == worker && !offered.beside;
+        let at = self.offered.iter().position(mine)?;
+        if let Some(done) = self.offered[at].take(now) {
+            return Some((done, false));
+        }
+        let offered = self.offered.remove(at);
+        self.release(&offered);
+        Some((offered.done.max(now) + offered.last_ns, true))
+    }
+
+    /// When everything is done that goes beside this worker's run, which ends now.
+    pub(super) fn settle(&mut self, now: u64, worker: usize) -> u64 {
+        let mut end = now;
+        while let Some(at) = self.offered.iter().position(|offered| offered.owner == worker) {
+            let mut offered = self.offered.remove(at);
+            match offered.take(now) {
+                Some(_) => end += offered.part_ns,
+                None => end = end.max(offered.done),
+            }
+            self.release(&offered);
+        }
+        end
+    }
+
+    fn release(&mut self, offered: &Offered) {
+        for (free, number) in &offered.roused {
+            self.workers[*number].helps_until = *free;
+        }
+    }
+}

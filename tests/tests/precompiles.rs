@@ -1,0 +1,209 @@
+//! Threads that take part in a transaction's precompiles change nothing.
+//!
+//! Contracts hand their data to a precompile that checks pairings or evaluates points, and keep
+//! what it said, how much, and how much gas is left. The engine shares the checks, and takes for
+//! granted that they come to what they promise; data that is right, wrong, none at all, and gas
+//! that is too little must give what sequential execution gives.
+
+mod common;
+
+use alloy_hardforks::EthereumHardfork as Fork;
+use alloy_primitives::{Address, B256, U256, hex};
+use braid_core::{Engine, Optimisations, Options, OutputKind};
+use common::{
+    asm::{asm, part},
+    scene::Scene,
+    tx::Tx,
+};
+use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
+use revm::{bytecode::opcode as op, precompile::kzg_point_evaluation::kzg_to_versioned_hash};
+
+const PAIRING: u8 = 0x08;
+const EVALUATION: u8 = 0x0a;
+const BLS_PAIRING: u8 = 0x0f;
+
+/// The contract that calls the precompile with this address.
+const fn verifier(precompile: u8) -> Address {
+    Address::repeat_byte(0xb0 + precompile)
+}
+
+/// Calls the precompile with its data, keeps the answer; then works as hard as the answer is high.
+fn code(precompile: u8) -> Vec<u8> {
+    let again = part(|code| code.load(7).push(1).op(op::ADD).store(7).load(8).store(9));
+    asm(|code| {
+        code.op(op::CALLDATASIZE).push(0).push(0).op(op::CALLDATACOPY);
+        code.push(64).push(0).op(op::CALLDATASIZE).push(0);
+        code.push(precompile).op(op::GAS).op(op::STATICCALL).store(0);
+        code.push(0).op(op::MLOAD).store(1).push(32).op(op::MLOAD).store(2);
+        code.op(op::RETURNDATASIZE).store(3).op(op::GAS).store(4);
+        code.load(0).store(5);
+        code.if_data(&part(|code| code.op(op::STOP)), &again)
+    })
+}
+
+fn word(value: &str) -> U256 {
+    value.parse().unwrap()
+}
+
+/// Pairs over alt_bn128 of the generators, the first one taken as often, or as often negated.
+fn pairs(factors: &[i8]) -> Vec<u8> {
+    let modulus = word("0x30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd47");
+    // The generator of the second group, imaginary parts first (EIP-197).
+    let second = [
+        "0x198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2",
+        "0x1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed",
+        "0x090689d0585ff075ec9e99ad690c3395bc4b313370b38ef355acdadcd122975b",
+        "0x12c85ea5db8c6deb4aab71808dcb408fe3d1e7690c43d37b4ce6cc0166fa7daa",
+    ];
+    let one = |factor: &i8| {
+        let (x, y) = match factor {
+            0 => (U256::ZERO, U256::ZERO),
+            1.. => (U256::from(1), U256::from(2)),
+            _ => (U256::from(1), modulus - U256::from(2)),
+        };
+        let words = [x, y].into_iter().chain(second.map(word));
+        words.flat_map(|word| word.to_be_bytes::<32>()).collect::<Vec<u8>>()
+    };
+    factors.iter().flat_map(one).collect()
+}
+
+/// An evaluation of the polynomial zero at any point, said to give this.
+fn evaluation(value: u8) -> Vec<u8> {
+    let mut infinity = [0; 48];
+    infinity[0] = 0xc0;
+    let [mut at, mut gives] = [[0; 32]; 2];
+    (at[31], gives[31]) = (77, value);
+    [&kzg_to_versioned_hash(&infinity)[..], &at, &gives, &infinity, &infinity].concat()
+}
+
+/// Pairs over BLS12-381: points at infinity, and the generators.
+fn bls(good: bool) -> Vec<u8> {
+    let mut pairs = vec![0; 2 * 384];
+    if !good {
+        let first = hex!(
+            "0000000000000000000000000000000017f1d3a73197d7942695638c4fa9ac0f"
+            "c3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
+            "0000000000000000000000000000000008b3f481e3aaa0f1a09e30ed741d8ae4"
+            "fcf5e095d5d00af600db18cb2c04b3edd03cc744a2888ae40caa232946c5e7e1"
+        );
+        let second = hex!(
+            "00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051"
+            "c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8"
+            "0000000000000000000000000000000013e02b6052719f607dacd3a088274f65"
+            "596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e"
+            "000000000000000000000000000000000ce5d527727d6e118cc9cdc6da2e351a"
+            "adfd9baa8cbdd3a76d429a695160d12c923ac9cc3baca289e193548608b82801"
+            "000000000000000000000000000000000606c4a02ea734cc32acd2b02bc28b99"
+            "cb3e287e85a763af267492ab572e99ab3f370d275cec1da1aaa9075ff05f79be"
+        );
+        pairs[..128].copy_from_slice(&first);
+        pairs[128..384].copy_from_slice(&second);
+    }
+    pairs
+}
+
+/// Right and wrong data for each of them.
+fn samples() -> Vec<(u8, Vec<u8>)> {
+    let mut all = Vec::new();
+    for factors in
+        [&[1, -1][..], &[1, 1], &[1, -1, 1, -1], &[1, 1, -1, -1, 0, 1], &[0, 0], &[0, 1, -1], &[1]]
+    {
+        all.push((PAIRING, pairs(factors)));
+    }
+    all.push((PAIRING, Vec::new()));
+    all.push((PAIRING, pairs(&[1, -1])[1..].to_vec()));
+    all.extend([0, 1].map(|value| (EVALUATION, evaluation(value))));
+    all.push((EVALUATION, evaluation(0)[..191].to_vec()));
+    all.push((EVALUATION, B256::ZERO.repeat(6)));
+    all.extend([true, false].map(|good| (BLS_PAIRING, bls(good))));
+    all.push((BLS_PAIRING, bls(true)[..500].to_vec()));
+    all.push((BLS_PAIRING, Vec::new()));
+    all
+}
+
+/// A block of such calls; some data is damaged, some gas is too little.
+fn scene(fork: Fork, seed: u64) -> Scene {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let samples = samples();
+    let mut scene = Scene::new(fork);
+    for precompile in [PAIRING, EVALUATION, BLS_PAIRING] {
+        scene.contract(verifier(precompile), code(precompile), 0);
+    }
+    for sender in 0..24 {
+        let (precompile, mut data) = samples.choose(&mut rng).unwrap().clone();
+        if rng.random_ratio(1, 6) && !data.is_empty() {
+            let at = rng.random_range(0..data.len());
+            data[at] ^= 1 << rng.random_range(0..8);
+        }
+        let gas = if rng.random_ratio(1, 5) { rng.random_range(110_000..400_000) } else { 900_000 };
+        // Now and then the precompile itself is what is called.
+        let to = if rng.random_ratio(1, 6) {
+            Address::with_last_byte(precompile)
+        } else {
+            verifier(precompile)
+        };
+        scene.send(sender % 6, Tx::to(to).data(data).gas(gas));
+    }
+    scene
+}
+
+fn engines() -> Vec<Engine> {
+    let only = Optimisations { shared_checks: true, ..Optimisations::NONE };
+    let without = Optimisations { shared_checks: false, ..Optimisations::ALL };
+    [
+        (1, true, Optimisations::ALL),
+        (2, true, Optimisations::ALL),
+        (2, false, Optimisations::ALL),
+        (3, true, only),
+        (8, true, Optimisations::ALL),
+        (8, true, only),
+        (3, true, without),
+    ]
+    .map(|(threads, forced, optimisations)| {
+        Engine::new(Options { threads, forced, optimisations, ..Options::default() })
+    })
+    .into()
+}
+
+#[test]
+fn whoever_takes_part_the_block_is_the_same() {
+    let engines = engines();
+    let forks = [Fork::Byzantium, Fork::Istanbul, Fork::Cancun, Fork::Osaka, Fork::Amsterdam];
+    for fork in forks {
+        for seed in 0..12 {
+            let scene = scene(fork, seed);
+            let stock = scene.stock(OutputKind::Flat);
+            assert!(stock.is_ok(), "{stock:?}");
+            for engine in &engines {
+                let what = format!("{fork:?}, seed {seed}, {:?}", engine.options());
+                let outcome = engine.execute(&scene.chain, &scene.block, &scene.state);
+                common::scene::assert_same(&what, &stock, &outcome);
+            }
+        }
+    }
+}
+
+/// The samples are what they are called: else the test above would compare failures.
+#[test]
+fn the_samples_are_right_and_wrong() {
+    let answer = |(precompile, data): &(u8, Vec<u8>)| {
+        let mut scene = Scene::new(Fork::Osaka);
+        scene.contract(verifier(*precompile), code(*precompile), 0);
+        scene.send(0, Tx::to(verifier(*precompile)).data(data.clone()).gas(900_000));
+        let run = scene.run();
+        [0, 1].map(|slot| run.slot(verifier(*precompile), slot).to::<u128>() as u64)
+    };
+    let of = |precompile: u8| {
+        let samples = samples().into_iter().filter(move |(of, _)| *of == precompile);
+        samples.map(|sample| answer(&sample)).collect::<Vec<_>>()
+    };
+    let (yes, no, failed) = ([1, 1], [1, 0], 0);
+    let pairings = of(PAIRING);
+    assert_eq!(pairings[..7], [yes, no, yes, no, yes, yes, no]);
+    assert_eq!((pairings[7], pairings[8][0]), (yes, failed));
+    let evaluations: Vec<u64> = of(EVALUATION).iter().map(|[said, _]| *said).collect();
+    assert_eq!(evaluations, [1, failed, failed, failed]);
+    let bls = of(BLS_PAIRING);
+    assert_eq!((bls[0], bls[1]), (yes, no));
+    assert_eq!((bls[2][0], bls[3][0]), (failed, failed));
+}
