@@ -141,6 +141,11 @@ impl Helpers {
 pub(crate) struct Bystanders(Arc<Shared>);
 
 impl Bystanders {
+    /// They may help all the same.
+    pub(crate) fn helpers(&self) -> Helpers {
+        Helpers(self.0.clone())
+    }
+
     /// Executes such a block.
     pub(crate) fn alone<T>(&self, block: impl FnOnce() -> T) -> T {
         let [begun, ended] = &self.0.alone.0;

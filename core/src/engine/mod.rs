@@ -49,7 +49,7 @@ mod pairing;
 mod parent;
 mod pipeline;
 mod plan;
-mod precompiles;
+pub(crate) mod precompiles;
 mod predictor;
 mod prefetch;
 mod range;
@@ -83,7 +83,7 @@ pub use speculation::{Speculated, Speculation, Validation};
 use crate::{
     AccessListCheck, Block, Chain, ExecuteError, HostError, Outcome, StateSource,
     pool::{Bystanders, Pool, alone},
-    sequential::{execute_bare, execute_bare_with_access_list},
+    sequential::execute_assisted,
     sync::{Mutex, MutexGuard},
     tally::panic_message,
     trace::Trace,
@@ -92,6 +92,7 @@ use alloy_eip7928::AccountChanges;
 use block::Lists;
 use distance::Distance;
 use inline::Workers;
+use precompiles::Assistance;
 use predictor::Predictor;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -348,9 +349,12 @@ impl Engine {
             self.inner_unless_inline(block, source, lists.claimed.is_some())
         };
         let Some(mut inner) = inner else {
-            let bare = if lists.wanted { execute_bare_with_access_list } else { execute_bare };
-            let block = || guarded(|| bare(chain, block, source, self.effective.output));
-            return self.bystanders.alone(block);
+            let Options { threads, output, optimisations, .. } = self.effective;
+            let helpers = || self.bystanders.helpers();
+            let assistance = (threads > 1 && optimisations.shared_checks)
+                .then(|| Assistance { helpers: helpers(), beside: true });
+            let bare = || execute_assisted(chain, block, source, output, assistance, lists.wanted);
+            return self.bystanders.alone(|| guarded(bare));
         };
         let Inner { pool, shelf, predictor, distance } = &mut *inner;
         let tables = shelf.begin(block);

@@ -14,7 +14,7 @@
 //! be stale: one of its predecessors has left its final values since the run began. Looking for it
 //! takes no time.
 //!
-//! What of a run threads can share ([`sharing`]) is shared with those that find nothing to do.
+//! Those that find nothing to do take part in what can be shared of a run (`sharing`).
 //!
 //! Invariant: events are taken by time, then by worker, so that the same input gives the same
 //! output.

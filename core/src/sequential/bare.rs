@@ -8,7 +8,7 @@ use super::PlainLedger;
 use crate::{
     block::Block,
     chain::Chain,
-    engine::evm::Runner,
+    engine::{evm::Runner, precompiles::Assistance},
     error::{ExecuteError, HostError},
     outcome::{Outcome, OutputKind, StateOutput, Statistics},
     source::StateSource,
@@ -28,7 +28,7 @@ pub fn execute_bare(
     source: &dyn StateSource,
     output: OutputKind,
 ) -> Result<Outcome, ExecuteError> {
-    execute_bare_with(chain, block, source, output, false, || {})
+    execute_bare_with(chain, block, source, output, None, false, || {})
 }
 
 /// As [`execute_bare`], with the access list that this execution produced, whatever the fork.
@@ -41,7 +41,20 @@ pub fn execute_bare_with_access_list(
     source: &dyn StateSource,
     output: OutputKind,
 ) -> Result<Outcome, ExecuteError> {
-    execute_bare_with(chain, block, source, output, true, || {})
+    execute_bare_with(chain, block, source, output, None, true, || {})
+}
+
+/// The same for the engine, whose other threads take part in single transactions; with the access
+/// list, whatever the fork, where `listing` is set.
+pub(crate) fn execute_assisted(
+    chain: &Chain,
+    block: &Block,
+    source: &dyn StateSource,
+    output: OutputKind,
+    assistance: Option<Assistance>,
+    listing: bool,
+) -> Result<Outcome, ExecuteError> {
+    execute_bare_with(chain, block, source, output, assistance, listing, || {})
 }
 
 /// As [`execute_bare`], and tells how long each transaction took, nanoseconds, from the end of the
@@ -57,7 +70,7 @@ pub fn execute_bare_timed(
 ) -> Result<(Outcome, Vec<u64>), ExecuteError> {
     let mut laps = Vec::with_capacity(block.transactions.len() + 1);
     let lap = || laps.push(Instant::now());
-    let outcome = execute_bare_with(chain, block, source, output, false, lap)?;
+    let outcome = execute_bare_with(chain, block, source, output, None, false, lap)?;
     let nanos =
         |pair: &[Instant]| u64::try_from((pair[1] - pair[0]).as_nanos()).unwrap_or(u64::MAX);
     Ok((outcome, laps.windows(2).map(nanos).collect()))
@@ -69,6 +82,7 @@ fn execute_bare_with(
     block: &Block,
     source: &dyn StateSource,
     output: OutputKind,
+    assistance: Option<Assistance>,
     listing: bool,
     lap: impl FnMut(),
 ) -> Result<Outcome, ExecuteError> {
@@ -80,7 +94,8 @@ fn execute_bare_with(
     let mut ledger = PlainLedger::new(source.reader()?, canonical, &failure);
     tally::start(&rules, block, &env, &mut ledger, &failure)?;
     let mut tally = Tally::new(block, &env);
-    let mut ledger = transactions(&mut tally, ledger, &env, lap)?;
+    let runner = Runner::new(ledger, &env, assistance);
+    let mut ledger = transactions(&mut tally, runner, &env, lap)?;
     if let Some(canonical) = &mut ledger.canonical {
         canonical.bump_bal_index();
     }
@@ -98,18 +113,21 @@ fn execute_bare_with(
 
 fn transactions<'a>(
     tally: &mut Tally<'_>,
-    ledger: PlainLedger<'a>,
+    mut runner: Runner<PlainLedger<'a>>,
     env: &EvmEnv,
     mut lap: impl FnMut(),
 ) -> Result<PlainLedger<'a>, ExecuteError> {
-    let mut runner = Runner::new(ledger, env, None);
     let beneficiary = env.block_env.beneficiary;
     let eip161 = tally.eip161();
     let block = tally.block;
     lap();
     for (index, tx) in block.transactions.iter().enumerate() {
         tally.admit(index)?;
-        let mut executed = runner.run(tx.to_tx_env()).map_err(|error| match error {
+        let mut executed = runner.run(tx.to_tx_env());
+        if !runner.held() {
+            executed = runner.run(tx.to_tx_env());
+        }
+        let mut executed = executed.map_err(|error| match error {
             EVMError::Database(error) => HostError::Source(error).into(),
             error => {
                 let hash = *tx.tx_hash();
