@@ -103,8 +103,9 @@ struct Shared {
     job: Line<AtomicPtr<Job<'static>>>,
     /// Blocks that callers have begun and ended alone.
     alone: Line<[AtomicU64; 2]>,
-    /// What threads that have nothing to do can help with.
-    tasks: Arc<Tasks>,
+    /// What threads can help with: what takes long, and what is over soon.
+    long: Arc<Tasks>,
+    short: Arc<Tasks>,
 }
 
 /// A pool's threads as those who help with what goes on within one transaction.
@@ -113,27 +114,46 @@ pub(crate) struct Helpers(Arc<Shared>);
 
 impl std::fmt::Debug for Helpers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Helpers").field(&self.0.tasks).finish()
+        f.debug_tuple("Helpers").field(&self.0.long).field(&self.0.short).finish()
     }
 }
 
 impl Helpers {
-    /// Does the work on the calling thread and on those that have nothing to do, or are asleep
-    /// between two blocks; `None` where it panicked.
+    /// Does work that takes long on the calling thread and on those that come before they begin
+    /// with something else, or sleep between two blocks; `None` where it panicked.
     pub(crate) fn share<W: Work>(&self, work: W) -> Option<W::Part> {
         let rouse = |parts: usize| self.0.gate.rouse(parts.saturating_sub(1));
-        self.0.tasks.offer(work, rouse).finish()
+        self.0.long.offer(work, rouse).finish()
     }
 
-    /// Lets others begin with the work; what nobody has done by then is done when it is asked for.
+    /// Does work that is over soon on the calling thread and on those that are awake and have
+    /// nothing to do: who came later would be waited for longer than it helps. Tells how many took
+    /// part.
+    pub(crate) fn share_short<W: Work>(&self, work: W) -> Option<(W::Part, usize)> {
+        self.0.short.offer(work, |_| {}).finish_counting()
+    }
+
+    /// Wakes up to so many threads where some sleep: there will be something to help with.
+    pub(crate) fn rouse(&self, wanted: usize) {
+        self.0.gate.rouse(wanted);
+    }
+
+    /// Lets others begin with work that takes long; what nobody has done by then is done when it
+    /// is asked for.
     pub(crate) fn offer<W: Work>(&self, work: W) -> Offered<W> {
-        self.0.tasks.offer(work, |parts| self.0.gate.rouse(parts))
+        self.0.long.offer(work, |parts| self.0.gate.rouse(parts))
     }
 
-    /// Helps whoever shares work, for a thread that has nothing else to do; false where there is
-    /// nothing to help with.
+    /// Helps with what takes long, for a thread that could begin with something else; false where
+    /// there is nothing to help with. Of two threads none does: what one of them finishes earlier,
+    /// the other one begins later, and they wait for each other.
     pub(crate) fn help(&self) -> bool {
-        self.0.tasks.help()
+        self.0.long.any() && self.0.gate.threads() > 1 && self.0.long.help()
+    }
+
+    /// Helps with anything, for a thread that has nothing else to do.
+    pub(crate) fn help_idle(&self) -> bool {
+        self.0.help()
     }
 }
 
@@ -356,10 +376,10 @@ impl Shared {
         let mut seen = Seen::default();
         loop {
             self.spin(&seen);
-            if self.tasks.help() {
+            if self.help() {
                 continue;
             }
-            match self.gate.enter(worker, &mut seen, &|| self.tasks.any()) {
+            match self.gate.enter(worker, &mut seen, &|| self.wants_help()) {
                 Entry::Inside => {}
                 Entry::Missed => continue,
                 Entry::Shutdown => return,
@@ -377,13 +397,21 @@ impl Shared {
         }
     }
 
+    fn wants_help(&self) -> bool {
+        self.long.any() || self.short.any()
+    }
+
+    fn help(&self) -> bool {
+        self.long.help() || self.short.help()
+    }
+
     /// How many blocks callers have begun and ended alone.
     fn done_alone(&self) -> [u64; 2] {
         self.alone.0.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     fn spin(&self, seen: &Seen) {
-        let idle = || self.gate.is_idle(seen) && !self.tasks.any();
+        let idle = || self.gate.is_idle(seen) && !self.wants_help();
         let start = Instant::now();
         loop {
             let (before, under_way) = (self.done_alone(), self.gate.is_open());

@@ -125,7 +125,7 @@ pub struct Run {
 }
 
 /// A stretch of a run that other threads can take part in: a check of two or more pairings
-/// (EIP-197, EIP-2537) or a point evaluation (EIP-4844).
+/// (EIP-197, EIP-2537), a multiplication (EIP-196) or a point evaluation (EIP-4844).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shareable {
     /// When it began, nanoseconds.
@@ -134,6 +134,10 @@ pub struct Shareable {
     pub nanos: u64,
     /// In how many parts it can be dealt; one: all of it can be done beside the rest of the run.
     pub parts: usize,
+    /// What of it one thread does alone when the parts are done, nanoseconds.
+    pub last: u64,
+    /// The parts are short: only threads that have nothing to do take them.
+    pub short: bool,
 }
 
 /// A committed transaction.

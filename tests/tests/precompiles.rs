@@ -19,6 +19,7 @@ use common::{
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 use revm::{bytecode::opcode as op, precompile::kzg_point_evaluation::kzg_to_versioned_hash};
 
+const MULTIPLICATION: u8 = 0x07;
 const PAIRING: u8 = 0x08;
 const EVALUATION: u8 = 0x0a;
 const BLS_PAIRING: u8 = 0x0f;
@@ -33,8 +34,13 @@ fn code(precompile: u8) -> Vec<u8> {
     let again = part(|code| code.load(7).push(1).op(op::ADD).store(7).load(8).store(9));
     asm(|code| {
         code.op(op::CALLDATASIZE).push(0).push(0).op(op::CALLDATACOPY);
-        code.push(64).push(0).op(op::CALLDATASIZE).push(0);
-        code.push(precompile).op(op::GAS).op(op::STATICCALL).store(0);
+        // Threads share an execution's multiplications from the second one on.
+        let times = if precompile == MULTIPLICATION { 4 } else { 1 };
+        for time in 0..times {
+            code.push(64).push(0).op(op::CALLDATASIZE).push(0);
+            code.push(precompile).op(op::GAS).op(op::STATICCALL).store(0);
+            code.push(0).op(op::MLOAD).store(100 + time).op(op::GAS).store(110 + time);
+        }
         code.push(0).op(op::MLOAD).store(1).push(32).op(op::MLOAD).store(2);
         code.op(op::RETURNDATASIZE).store(3).op(op::GAS).store(4);
         code.load(0).store(5);
@@ -66,6 +72,12 @@ fn pairs(factors: &[i8]) -> Vec<u8> {
         words.flat_map(|word| word.to_be_bytes::<32>()).collect::<Vec<u8>>()
     };
     factors.iter().flat_map(one).collect()
+}
+
+/// A multiple of a point on alt_bn128, or of none.
+fn multiple(scalar: U256, is_point: bool) -> Vec<u8> {
+    let [x, y] = [U256::from(1), U256::from(if is_point { 2 } else { 3 })];
+    [x, y, scalar].map(|word| word.to_be_bytes::<32>()).concat()
 }
 
 /// An evaluation of the polynomial zero at any point, said to give this.
@@ -111,6 +123,11 @@ fn samples() -> Vec<(u8, Vec<u8>)> {
     {
         all.push((PAIRING, pairs(factors)));
     }
+    for scalar in [U256::ZERO, U256::from(9), U256::MAX / U256::from(3), U256::MAX] {
+        all.extend([true, false].map(|is_point| (MULTIPLICATION, multiple(scalar, is_point))));
+    }
+    all.push((MULTIPLICATION, Vec::new()));
+    all.push((MULTIPLICATION, multiple(U256::MAX, true)[..70].to_vec()));
     all.push((PAIRING, Vec::new()));
     all.push((PAIRING, pairs(&[1, -1])[1..].to_vec()));
     all.extend([0, 1].map(|value| (EVALUATION, evaluation(value))));
@@ -125,7 +142,7 @@ fn samples() -> Vec<(u8, Vec<u8>)> {
 /// A state with a contract for each of them.
 fn start(fork: Fork) -> Scene {
     let mut scene = Scene::new(fork);
-    for precompile in [PAIRING, EVALUATION, BLS_PAIRING] {
+    for precompile in [MULTIPLICATION, PAIRING, EVALUATION, BLS_PAIRING] {
         scene.contract(verifier(precompile), code(precompile), 0);
     }
     scene
@@ -212,13 +229,15 @@ fn the_samples_are_right_and_wrong() {
         scene.contract(verifier(*precompile), code(*precompile), 0);
         scene.send(0, Tx::to(verifier(*precompile)).data(data.clone()).gas(900_000));
         let run = scene.run();
-        [0, 1].map(|slot| run.slot(verifier(*precompile), slot).to::<u128>() as u64)
+        [0, 1].map(|slot| run.slot(verifier(*precompile), slot).wrapping_to::<u64>())
     };
     let of = |precompile: u8| {
         let samples = samples().into_iter().filter(move |(of, _)| *of == precompile);
         samples.map(|sample| answer(&sample)).collect::<Vec<_>>()
     };
     let (yes, no, failed) = ([1, 1], [1, 0], 0);
+    let multiples: Vec<u64> = of(MULTIPLICATION).iter().map(|[said, _]| *said).collect();
+    assert_eq!(multiples, [1, failed, 1, failed, 1, failed, 1, failed, 1, 1]);
     let pairings = of(PAIRING);
     assert_eq!(pairings[..7], [yes, no, yes, no, yes, yes, no]);
     assert_eq!((pairings[7], pairings[8][0]), (yes, failed));

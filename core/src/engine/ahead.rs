@@ -260,10 +260,14 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
         }
     }
 
-    /// Helps with another worker's transaction, for one that has nothing to do; false where there
-    /// is nothing to help with.
+    /// Helps with what takes long in another worker's transaction; false where there is nothing.
     pub(crate) fn help(&self) -> bool {
         self.input.helpers.as_ref().is_some_and(Helpers::help)
+    }
+
+    /// Helps with anything, for a worker that has nothing to do.
+    pub(crate) fn help_idle(&self) -> bool {
+        self.input.helpers.as_ref().is_some_and(Helpers::help_idle)
     }
 
     /// Reads ahead what the block's access list names, where that is wanted.
@@ -284,6 +288,7 @@ impl<'b, V: Vm<'b>, W: Watch> Ahead<'b, V, W> {
                 indices.for_each(|index| self.execute(worker, index));
                 Turn::Worked
             }
+            Claim::Wait if self.help_idle() => Turn::Worked,
             Claim::Wait => Turn::Waits,
             Claim::Finished => Turn::Done,
         }

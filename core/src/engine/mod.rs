@@ -41,6 +41,7 @@ mod limits;
 mod listed;
 #[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
 mod models;
+mod multiplication;
 mod options;
 mod order;
 mod output;

@@ -17,7 +17,7 @@
 //! gas and lengths: who asks has had them checked ([`super::precompiles`]).
 
 use crate::pool::Work;
-use alloy_primitives::Bytes;
+use alloy_primitives::{Bytes, U256};
 use ark_bn254::{Bn254, Fq, Fq2, Fq12, G1Affine, G2Affine};
 use ark_ec::{
     AffineRepr,
@@ -26,11 +26,11 @@ use ark_ec::{
 use ark_ff::{AdditiveGroup, BigInt, Field, One, PrimeField};
 
 /// A field element, bytes, big-endian.
-const WORD: usize = 32;
-/// A point of each curve, bytes.
-const G1: usize = 2 * WORD;
+pub(super) const WORD: usize = 32;
+/// A point of the first curve, bytes.
+pub(super) const POINT: usize = 2 * WORD;
 /// A pair: a point of the first curve, then one of the second.
-pub(crate) const PAIR: usize = G1 + 4 * WORD;
+pub(crate) const PAIR: usize = POINT + 4 * WORD;
 
 /// The pairs of one call of the precompile.
 pub(crate) struct Pairs(pub(crate) Bytes);
@@ -75,16 +75,8 @@ pub(crate) fn is_one(product: Product) -> Option<bool> {
 }
 
 fn pair(bytes: &[u8]) -> Option<(G1Affine, G2Affine)> {
-    let (g1, g2) = bytes.split_at_checked(G1)?;
-    let (x, y) = g1.split_at_checked(WORD)?;
-    let (x, y) = (field(x)?, field(y)?);
-    let g1 = if x == Fq::ZERO && y == Fq::ZERO {
-        G1Affine::identity()
-    } else {
-        let point = G1Affine::new_unchecked(x, y);
-        // The whole first curve is the subgroup: its cofactor is one.
-        point.is_on_curve().then_some(point)?
-    };
+    let (g1, g2) = bytes.split_at_checked(POINT)?;
+    let g1 = point(g1)?;
     let (x, y) = g2.split_at_checked(2 * WORD)?;
     let (x, y) = (field2(x)?, field2(y)?);
     let g2 = if x == Fq2::ZERO && y == Fq2::ZERO {
@@ -95,6 +87,23 @@ fn pair(bytes: &[u8]) -> Option<(G1Affine, G2Affine)> {
             .then_some(point)?
     };
     Some((g1, g2))
+}
+
+/// A point of the first curve.
+pub(super) fn point(bytes: &[u8]) -> Option<G1Affine> {
+    let (x, y) = bytes.split_at_checked(WORD)?;
+    let (x, y) = (field(x)?, field(y)?);
+    if x == Fq::ZERO && y == Fq::ZERO {
+        return Some(G1Affine::identity());
+    }
+    let point = G1Affine::new_unchecked(x, y);
+    // The whole curve is the subgroup: its cofactor is one.
+    point.is_on_curve().then_some(point)
+}
+
+/// A field element in bytes.
+pub(super) fn word(element: Fq) -> [u8; WORD] {
+    U256::from_limbs(element.into_bigint().0).to_be_bytes()
 }
 
 /// An element of the quadratic extension: the imaginary part stands first.
@@ -115,7 +124,7 @@ fn field(bytes: &[u8]) -> Option<Fq> {
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
     use super::*;
-    use alloy_primitives::{U256, hex};
+    use alloy_primitives::hex;
     use ark_bn254::Fr;
     use ark_ec::CurveGroup;
     use revm::precompile::bn254::pair::ISTANBUL;
@@ -124,10 +133,6 @@ mod tests {
     const MODULUS: U256 = U256::from_be_bytes(hex!(
         "30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd47"
     ));
-
-    fn word(element: Fq) -> [u8; WORD] {
-        U256::from_limbs(element.into_bigint().0).to_be_bytes()
-    }
 
     /// Of these multiples of the generators; nothing is the point at infinity.
     fn encoded(g1: u64, g2: i64) -> Vec<u8> {
@@ -199,7 +204,7 @@ mod tests {
             assert!(!point.is_in_correct_subgroup_assuming_on_curve());
             let (u, v) = point.xy().unwrap();
             let mut bad = encoded(6, 1);
-            bad[G1..].copy_from_slice(&[u.c1, u.c0, v.c1, v.c0].map(word).concat());
+            bad[POINT..].copy_from_slice(&[u.c1, u.c0, v.c1, v.c0].map(word).concat());
             check(&[bad, encoded(2, -3)].concat(), None, "not in the subgroup");
             found += 1;
         }

@@ -155,7 +155,7 @@ impl<'r, B: Blocks<'r>> Pipeline<'r, B> {
             || (hand.ahead.is_none() && self.refill());
         if worked {
             hand.idle = 0;
-        } else if !self.setting.helpers.is_some_and(Helpers::help) {
+        } else if !self.setting.helpers.is_some_and(Helpers::help_idle) {
             hand.idle += 1;
             pause(hand.idle);
         }

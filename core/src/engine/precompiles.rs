@@ -9,7 +9,8 @@
 //! costs, and whether it may begin, revm tells of an input of the same length whose points are all
 //! at infinity, which it checks in no time: gas and length are all that it looks at before the
 //! points. Only the points' answer is put in its place. An input with a point that is none goes to
-//! revm.
+//! revm. So are the halves of a multiplication (EIP-196, [`super::multiplication`]), from an
+//! execution's second one on: halves are short, and the first one lets a thread wake up.
 //!
 //! *Beside*: a point evaluation (EIP-4844) and a pairing check over BLS12-381 (EIP-2537) can say
 //! one thing only unless they fail, and that is taken for granted: the execution goes on while
@@ -21,7 +22,10 @@
 //! Invariant: result, gas and error are revm's own. Nothing of an execution is used before what it
 //! has taken for granted was found to be so, status, gas and output.
 
-use super::pairing::{self, PAIR, Pairs};
+use super::{
+    multiplication::{self, Halves},
+    pairing::{self, PAIR, Pairs},
+};
 use crate::pool::{Helpers, Offered, Work};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::{
@@ -38,6 +42,12 @@ use revm::{
 };
 use std::time::Instant;
 
+/// So many bytes of a precompile's address are zero.
+const LOW: usize = 16;
+
+/// How many multiplications an execution makes alone after one for which nobody had time.
+const UNHELPED: u32 = 5;
+
 /// Who helps an EVM, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Assistance {
@@ -53,6 +63,10 @@ pub(crate) struct Shareable {
     pub(crate) end: Instant,
     /// The parts that can be dealt; one: all of it can be done beside the rest of the execution.
     pub(crate) parts: usize,
+    /// What the caller does alone when the parts are done, thousandths.
+    pub(crate) last: u32,
+    /// Only threads that have nothing to do take part.
+    pub(crate) short: bool,
 }
 
 /// One call of a precompile, and what it is expected to come to. The part that is made of it tells
@@ -89,6 +103,8 @@ impl Work for Call {
 pub(crate) struct Assisted {
     eth: EthPrecompiles,
     assistance: Option<Assistance>,
+    /// How many of the next multiplications nobody is asked to take part in.
+    alone: u32,
     /// What the execution has taken for granted.
     granted: Vec<Offered<Call>>,
     /// The calls of the execution that threads can take part in.
@@ -99,18 +115,25 @@ impl Assisted {
     /// Without assistance all precompiles are revm's.
     pub(crate) fn new(spec: SpecId, assistance: Option<Assistance>) -> Self {
         let (granted, calls) = Default::default();
-        Self { eth: EthPrecompiles::new(spec), assistance, granted, calls }
+        Self { eth: EthPrecompiles::new(spec), assistance, alone: 1, granted, calls }
     }
 
     /// A new execution begins.
     pub(crate) fn begin(&mut self) {
+        self.alone = 1;
         self.granted.clear();
         self.calls.clear();
     }
 
     /// Whether everything was so that the execution has taken for granted; if not, none of it may
     /// be used. Waits for what is not known yet.
+    #[inline]
     pub(crate) fn held(&mut self) -> bool {
+        self.granted.is_empty() || self.all_held()
+    }
+
+    #[cold]
+    fn all_held(&mut self) -> bool {
         let so = |call: Offered<Call>| call.finish().unwrap_or(false);
         let held = self.granted.drain(..).all(so);
         if !held && let Some(assistance) = &mut self.assistance {
@@ -119,7 +142,7 @@ impl Assisted {
         held
     }
 
-    /// What a pairing check comes to; `None` where the call is revm's own.
+    /// What a call of parts comes to; `None` where the call is revm's own.
     fn shared<CTX>(
         &mut self,
         context: &mut CTX,
@@ -130,15 +153,32 @@ impl Assisted {
         CTX: ContextTr<Cfg: Cfg<Spec = SpecId>>,
     {
         let Some(Assistance { helpers, .. }) = &self.assistance else { return Ok(None) };
+        let multiplies = inputs.bytecode_address == bn254::mul::ADDRESS;
+        if multiplies && self.alone > 0 {
+            self.alone -= 1;
+            if self.alone == 0 {
+                helpers.rouse(1);
+            }
+            return Ok(None);
+        }
         let infinity = CallInput::Bytes(vec![0; input.len()].into());
         let easy = CallInputs { input: infinity, ..inputs.clone() };
         let Some(mut result) = self.eth.run(context, &easy)? else { return Ok(None) };
         if result.result != InstructionResult::Return {
             return Ok(None);
         }
-        let product = helpers.share(Pairs(input.clone())).flatten();
-        Ok(pairing::is_one(product).map(|one| {
-            result.output = B256::from(U256::from(one)).into();
+        let output = if multiplies {
+            let product = Halves::of(input).and_then(|halves| helpers.share_short(halves));
+            product.map(|(product, participants)| {
+                self.alone = if participants > 1 { 0 } else { UNHELPED };
+                multiplication::encoded(&product).into()
+            })
+        } else {
+            let product = helpers.share(Pairs(input.clone())).flatten();
+            pairing::is_one(product).map(|one| B256::from(U256::from(one)).into())
+        };
+        Ok(output.map(|output| {
+            result.output = output;
             result
         }))
     }
@@ -165,12 +205,25 @@ impl Assisted {
     }
 }
 
-/// In how many parts threads can take part in a call with so many bytes of input.
-fn parts(address: Address, len: usize) -> usize {
+/// Whether a precompile can have this address: all of theirs are low numbers.
+fn is_low(address: &Address) -> bool {
+    let (high, _) = address.split_at(LOW);
+    high == [0; LOW]
+}
+
+/// In how many parts threads can take part in a call with so many bytes of input, and what the
+/// caller then does alone, thousandths of the whole.
+fn parts(address: Address, len: usize) -> (usize, u32) {
     match address {
-        bn254::pair::ADDRESS if len >= 2 * PAIR => len / PAIR,
-        kzg::ADDRESS | PAIRING_ADDRESS if len > 0 => 1,
-        _ => 0,
+        bn254::pair::ADDRESS if len >= 2 * PAIR => {
+            // A check's gas was set by its time: 45,000, and 34,000 for each pair (EIP-1108).
+            let pairs = len / PAIR;
+            (pairs, (45_000 / (45 + 34 * pairs)) as u32)
+        }
+        // The sum of the halves is brought into the form of the outside.
+        bn254::mul::ADDRESS if len > 0 => (2, 80),
+        kzg::ADDRESS | PAIRING_ADDRESS if len > 0 => (1, 0),
+        _ => (0, 0),
     }
 }
 
@@ -184,12 +237,37 @@ where
         PrecompileProvider::<CTX>::set_spec(&mut self.eth, spec)
     }
 
+    /// Every call of an account comes here first.
+    #[inline]
     fn run(
         &mut self,
         context: &mut CTX,
         inputs: &CallInputs,
     ) -> Result<Option<InterpreterResult>, String> {
-        let parts = parts(inputs.bytecode_address, inputs.input.len());
+        if is_low(&inputs.bytecode_address) { self.call(context, inputs) } else { Ok(None) }
+    }
+
+    fn warm_addresses(&self) -> &AddressSet {
+        self.eth.warm_addresses()
+    }
+
+    fn contains(&self, address: &Address) -> bool {
+        self.eth.contains(address)
+    }
+}
+
+impl Assisted {
+    /// A call of what may be a precompile.
+    #[inline(never)]
+    fn call<CTX>(
+        &mut self,
+        context: &mut CTX,
+        inputs: &CallInputs,
+    ) -> Result<Option<InterpreterResult>, String>
+    where
+        CTX: ContextTr<Cfg: Cfg<Spec = SpecId>>,
+    {
+        let (parts, last) = parts(inputs.bytecode_address, inputs.input.len());
         if parts == 0 || !self.eth.contains(&inputs.bytecode_address) {
             return self.eth.run(context, inputs);
         }
@@ -203,15 +281,23 @@ where
             None => self.eth.run(context, inputs)?,
             result => result,
         };
-        self.calls.push(Shareable { start, end: Instant::now(), parts });
+        let short = inputs.bytecode_address == bn254::mul::ADDRESS;
+        self.calls.push(Shareable { start, end: Instant::now(), parts, last, short });
         Ok(result)
     }
+}
 
-    fn warm_addresses(&self) -> &AddressSet {
-        self.eth.warm_addresses()
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn contains(&self, address: &Address) -> bool {
-        self.eth.contains(address)
+    #[test]
+    fn all_precompiles_have_low_addresses() {
+        for spec in (0..=u8::MAX).filter_map(|spec| SpecId::try_from(spec).ok()) {
+            let eth = EthPrecompiles::new(spec);
+            assert!(eth.warm_addresses().len() > 3);
+            assert!(eth.warm_addresses().iter().all(is_low), "{spec:?}");
+        }
+        assert!(!is_low(&Address::with_last_byte(1).create(0)));
     }
 }

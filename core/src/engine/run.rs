@@ -124,7 +124,8 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
             }
             Claim::Wait => {
                 self.commit_if_free(worker);
-                if self.ahead.serve(worker)
+                if self.ahead.help_idle()
+                    || self.ahead.serve(worker)
                     || (revalidate::is_time(idle) && self.revalidate(worker))
                 {
                     Turn::Worked

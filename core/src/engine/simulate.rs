@@ -325,7 +325,7 @@ impl Clock<'_> {
         if let Some(index) = self.workers[worker].claimed.next() {
             return self.begin(now, worker, index);
         }
-        if self.help(now, worker) {
+        if self.help(now, worker, false) {
             return self.at(self.workers[worker].helps_until, worker);
         }
         let Worker { last, idle, .. } = self.workers[worker];
@@ -338,6 +338,9 @@ impl Clock<'_> {
                 if let Some(index) = this.claimed.next() {
                     self.begin(now, worker, index);
                 }
+            }
+            Claim::Wait | Claim::Finished if self.help(now, worker, true) => {
+                self.at(self.workers[worker].helps_until, worker);
             }
             Claim::Wait => {
                 if is_time(idle) && self.revalidate(now, worker) {

@@ -86,7 +86,7 @@ impl<'s, V: Vm<'s>> Steps<'s, V> {
                 self.taken = true;
                 Counters::add(&self.ahead.counters.of(0).direct);
                 return None;
-            } else if !self.ahead.help() {
+            } else if !self.ahead.help_idle() {
                 looks += 1;
                 pause(looks);
             }

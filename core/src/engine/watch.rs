@@ -204,10 +204,15 @@ impl Watch for Recorder<'_> {
 
     fn shareable(&self, index: usize, stretches: Vec<precompiles::Shareable>) {
         let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        let stretch = |stretch: &precompiles::Shareable| Shareable {
-            start: nanos(stretch.start.saturating_duration_since(self.start)),
-            nanos: nanos(stretch.end.saturating_duration_since(stretch.start)),
-            parts: stretch.parts,
+        let stretch = |stretch: &precompiles::Shareable| {
+            let took = stretch.end.saturating_duration_since(stretch.start);
+            Shareable {
+                start: nanos(stretch.start.saturating_duration_since(self.start)),
+                nanos: nanos(took),
+                parts: stretch.parts,
+                last: nanos(took * stretch.last / 1000),
+                short: stretch.short,
+            }
         };
         self.noted[index].lock().shareable = stretches.iter().map(stretch).collect();
     }

@@ -104,8 +104,7 @@ impl Gate {
         let asleep = self.asleep();
         if wake && asleep > 0 {
             self.bell.store(wanted as usize, Ordering::Relaxed);
-            let all = self.threads.get().map_or(0, Vec::len);
-            if asleep >= all {
+            if asleep >= self.threads() {
                 self.wake(1);
             }
         }
@@ -141,6 +140,11 @@ impl Gate {
     /// Tells the gate who can be woken; nobody has been told anything before.
     pub(super) fn know(&self, threads: Vec<Thread>) {
         let _first = self.threads.set(threads);
+    }
+
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.threads.get().map_or(0, Vec::len)
     }
 
     /// Wakes the first threads.

@@ -48,8 +48,9 @@ pub(crate) trait Work: Send + Sync + 'static {
 /// What the participants have made.
 struct Made<P> {
     part: Option<P>,
-    /// Numbers that are done.
+    /// Numbers that are done, and by how many.
     done: usize,
+    participants: usize,
     failed: bool,
 }
 
@@ -86,7 +87,7 @@ trait Offer: Send + Sync {
 
 impl<W: Work> Task<W> {
     fn new(work: W) -> Self {
-        let made = Mutex::new(Made { part: None, done: 0, failed: false });
+        let made = Mutex::new(Made { part: None, done: 0, participants: 0, failed: false });
         Self { work, next: AtomicUsize::new(0), made }
     }
 
@@ -114,6 +115,7 @@ impl<W: Work> Offer for Task<W> {
         made.failed |= merged.is_err() || !complete;
         made.part = merged.ok();
         made.done += numbers.taken;
+        made.participants += 1;
         true
     }
 }
@@ -188,12 +190,18 @@ impl<W: Work> Offered<W> {
     /// Does what nobody else has begun, and waits for the rest; `None` where a participant
     /// panicked, and where there was nothing to do.
     pub(crate) fn finish(self) -> Option<W::Part> {
+        self.finish_counting().map(|(part, _)| part)
+    }
+
+    /// The same, with how many took part.
+    pub(crate) fn finish_counting(self) -> Option<(W::Part, usize)> {
         self.task.take_part();
         while !self.task.is_done() {
             spin_while(LOOK, || !self.task.is_done());
         }
         let mut made = self.task.made.lock();
-        made.part.take().filter(|_| !made.failed)
+        let participants = made.participants;
+        made.part.take().filter(|_| !made.failed).map(|part| (part, participants))
     }
 }
 

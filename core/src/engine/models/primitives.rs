@@ -157,7 +157,7 @@ fn work_is_shared_with_a_thread_that_may_sleep() {
         let pool = Pool::new(1);
         let helpers = pool.helpers().unwrap();
         assert_eq!(helpers.share(Sum), Some(3));
-        assert!(!helpers.help(), "nothing is left behind");
+        assert!(!helpers.help_idle(), "nothing is left behind");
     });
 }
 

@@ -3,21 +3,17 @@
 //! Role: tell when a run goes on that comes to such a stretch. Actors: the clock.
 //!
 //! The model of a stretch in parts: they take the same time each; the owner takes one after the
-//! other, and so does everybody else before looking for a transaction; the last step is the owner's
-//! alone, and comes when all parts are done. How long a part takes, and the last step, is told by
-//! what the check of pairings costs in gas, which was set by its time (EIP-1108): 34,000 for each
-//! pair, and 45,000.
+//! other, and so do the others, of three workers and more before they look for a transaction, else,
+//! and where the parts are short, when they find none; the last step is the owner's alone, and
+//! comes when all parts are done.
 //!
 //! A stretch in one part goes to whoever comes first, and the owner goes on at once. At the end of
 //! its run it waits for that one, or, if nobody came, does it itself.
 //!
-//! Who has left the block comes after `NAP_NS`, as one that has to be woken.
+//! Who has left the block comes after `NAP_NS`, as one that has to be woken; where the parts are
+//! short, after `LOOK_NS`, since many of them follow each other and the first one wakes it.
 
-use super::{Clock, NAP_NS, Phase};
-
-/// What each pair of a check costs, and the check, gas (EIP-1108).
-const PART: u64 = 34_000;
-const LAST_STEP: u64 = 45_000;
+use super::{Clock, LOOK_NS, NAP_NS, Phase};
 
 /// A stretch of a run that other threads can take part in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,18 +24,18 @@ pub struct Stretch {
     pub ns: u64,
     /// The parts that can be dealt; one: all of it can be done beside the rest of the run.
     pub parts: usize,
+    /// How long the owner's last step takes, nanoseconds of `ns`.
+    pub last_ns: u64,
+    /// The parts are short: only workers that have nothing to do take them.
+    pub short: bool,
 }
 
 impl Stretch {
     /// How long each part takes, and the last step.
-    const fn times(&self) -> (u64, u64) {
-        if self.parts == 1 {
-            return (self.ns, 0);
-        }
-        let parts = self.parts as u64;
-        let whole = LAST_STEP + PART * parts;
-        let part = (self.ns as u128 * PART as u128 / whole as u128) as u64;
-        (part, self.ns - part * parts)
+    fn times(&self) -> (u64, u64) {
+        let parts = self.parts.max(1) as u64;
+        let part = self.ns.saturating_sub(self.last_ns) / parts;
+        (part, self.ns.saturating_sub(part * parts))
     }
 }
 
@@ -49,6 +45,7 @@ pub(super) struct Offered {
     owner: usize,
     /// The owner goes on meanwhile.
     beside: bool,
+    short: bool,
     part_ns: u64,
     last_ns: u64,
     /// Parts that nobody has taken.
@@ -85,19 +82,23 @@ impl Clock<'_> {
             // In the engine nobody waits for the token before leaving.
             let left = other.phase == Phase::WantsToLeave && self.token != Some(number);
             if left && other.helps_until != u64::MAX && roused.len() < stretch.parts {
-                roused.push((now.max(other.helps_until) + NAP_NS, number));
+                let comes = if stretch.short { LOOK_NS } else { NAP_NS };
+                roused.push((now.max(other.helps_until) + comes, number));
                 other.helps_until = u64::MAX;
             }
         }
-        let left = stretch.parts;
-        self.offered.push(Offered { owner, beside, part_ns, last_ns, left, done: now, roused });
+        let (left, short, done) = (stretch.parts, stretch.short, now);
+        let offered = Offered { owner, beside, short, part_ns, last_ns, left, done, roused };
+        self.offered.push(offered);
     }
 
-    /// A worker that looks for something to do takes a part; false where there is none.
-    pub(super) fn help(&mut self, now: u64, worker: usize) -> bool {
-        let Some(done) = self.offered.iter_mut().rev().find_map(|offered| offered.take(now)) else {
-            return false;
-        };
+    /// A worker that looks for something to do takes a part, or one that has found nothing; false
+    /// where there is none.
+    pub(super) fn help(&mut self, now: u64, worker: usize, is_idle: bool) -> bool {
+        let early = self.workers.len() > 2;
+        let mut fitting =
+            self.offered.iter_mut().rev().filter(|offered| is_idle || early && !offered.short);
+        let Some(done) = fitting.find_map(|offered| offered.take(now)) else { return false };
         self.workers[worker].helps_until = done;
         true
     }

@@ -108,7 +108,14 @@ fn an_empty_block_takes_no_time() {
 #[test]
 fn who_has_nothing_to_do_takes_part_in_a_long_transaction() {
     let block = block(&[50_000; 2]);
-    let stretch = |parts| Stretch { after_ns: 1_000_000, ns: 1_810_000, parts };
+    let last_ns = |parts| if parts == 1 { 0 } else { 450_000 };
+    let stretch = |parts| Stretch {
+        after_ns: 1_000_000,
+        ns: 1_810_000,
+        parts,
+        last_ns: last_ns(parts),
+        short: false,
+    };
     let costs = |parts| {
         let long = Cost { shareable: vec![stretch(parts)], ..cost(5_000_000, &[]) };
         [long, cost(10_000, &[])]

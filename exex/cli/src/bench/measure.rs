@@ -227,6 +227,8 @@ impl Samples {
                     after_ns: span(shareable.start, before),
                     ns: shareable.nanos,
                     parts: shareable.parts,
+                    last_ns: shareable.last,
+                    short: shareable.short,
                 };
                 *least = (took, shareable.iter().map(stretch).collect());
             }
