@@ -1,8 +1,9 @@
 //! Persistent worker threads and the gate through which they enter a block.
 //!
 //! Role: lend one borrowed closure to named, parked threads, and, built on that, share pieces of
-//! work, or parts of one vector, among them. Actors: the caller of [`Pool::run`] and the pool's
-//! threads. This is the only module of the crate that uses `unsafe`.
+//! work, or parts of one vector, among them; besides, let them help with what goes on within one
+//! transaction ([`tasks`]). Actors: the caller of [`Pool::run`] and the pool's threads. This is the
+//! only module of the crate that uses `unsafe`.
 //!
 //! No thread holds the job when `run` returns ([`gate`]): threads take it only while they are
 //! inside, and the caller waits for those. A thread that wakes too late finds the gate closed and

@@ -4,7 +4,7 @@
 //! threads. A check of four pairs takes one to two milliseconds, as much as hundreds of payments,
 //! and a transaction that verifies a proof is often the longest one of its block: the block cannot
 //! end before it, however many cores there are. Actors: the thread whose transaction calls the
-//! precompile, and those that help ([`crate::pool::Tasks`]).
+//! precompile, and those that help ([`crate::pool::Helpers`]).
 //!
 //! What is dealt: for each pair, decoding, the check that the points are on their curves and in the
 //! right subgroup, and the Miller loop, which each participant makes for all its pairs together.

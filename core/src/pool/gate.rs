@@ -26,6 +26,11 @@
 //! it sleeps, and looks at the number of those inside afterwards: either it is zero, or the thread
 //! that brings it to zero finds that word and takes the lock before it wakes the caller.
 //!
+//! The same holds for what is not announced here, work that threads share ([`super::tasks`]): it is
+//! stored before [`Gate::rouse`] looks at the number of sleepers, and a thread looks at it where it
+//! looks at the announcement. Who is woken for it comes back from [`Gate::enter`] without being
+//! inside.
+//!
 //! Waking is slow: some microseconds for whoever wakes, some tens until the other one runs, and
 //! with many sleepers one after the other. So the caller wakes one at most, and none where somebody
 //! is awake; the first thread that comes to the gate wakes the others ([`Gate::ring`]). Where none
