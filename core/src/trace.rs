@@ -125,7 +125,7 @@ pub struct Run {
 }
 
 /// A stretch of a run that other threads can take part in: a check of two or more pairings
-/// (EIP-197, EIP-2537), a multiplication (EIP-196) or a point evaluation (EIP-4844).
+/// (EIP-197), a multiplication (EIP-196) or a point evaluation (EIP-4844).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shareable {
     /// When it began, nanoseconds.

@@ -8,7 +8,7 @@
 mod common;
 
 use alloy_hardforks::EthereumHardfork as Fork;
-use alloy_primitives::{Address, B256, U256, hex};
+use alloy_primitives::{Address, B256, U256};
 use braid_core::{Engine, Optimisations, Options, OutputKind};
 use common::{
     asm::{asm, part},
@@ -22,7 +22,6 @@ use revm::{bytecode::opcode as op, precompile::kzg_point_evaluation::kzg_to_vers
 const MULTIPLICATION: u8 = 0x07;
 const PAIRING: u8 = 0x08;
 const EVALUATION: u8 = 0x0a;
-const BLS_PAIRING: u8 = 0x0f;
 
 /// The contract that calls the precompile with this address.
 const fn verifier(precompile: u8) -> Address {
@@ -89,32 +88,6 @@ fn evaluation(value: u8) -> Vec<u8> {
     [&kzg_to_versioned_hash(&infinity)[..], &at, &gives, &infinity, &infinity].concat()
 }
 
-/// Pairs over BLS12-381: points at infinity, and the generators.
-fn bls(good: bool) -> Vec<u8> {
-    let mut pairs = vec![0; 2 * 384];
-    if !good {
-        let first = hex!(
-            "0000000000000000000000000000000017f1d3a73197d7942695638c4fa9ac0f"
-            "c3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
-            "0000000000000000000000000000000008b3f481e3aaa0f1a09e30ed741d8ae4"
-            "fcf5e095d5d00af600db18cb2c04b3edd03cc744a2888ae40caa232946c5e7e1"
-        );
-        let second = hex!(
-            "00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051"
-            "c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8"
-            "0000000000000000000000000000000013e02b6052719f607dacd3a088274f65"
-            "596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e"
-            "000000000000000000000000000000000ce5d527727d6e118cc9cdc6da2e351a"
-            "adfd9baa8cbdd3a76d429a695160d12c923ac9cc3baca289e193548608b82801"
-            "000000000000000000000000000000000606c4a02ea734cc32acd2b02bc28b99"
-            "cb3e287e85a763af267492ab572e99ab3f370d275cec1da1aaa9075ff05f79be"
-        );
-        pairs[..128].copy_from_slice(&first);
-        pairs[128..384].copy_from_slice(&second);
-    }
-    pairs
-}
-
 /// Right and wrong data for each of them.
 fn samples() -> Vec<(u8, Vec<u8>)> {
     let mut all = Vec::new();
@@ -133,16 +106,13 @@ fn samples() -> Vec<(u8, Vec<u8>)> {
     all.extend([0, 1].map(|value| (EVALUATION, evaluation(value))));
     all.push((EVALUATION, evaluation(0)[..191].to_vec()));
     all.push((EVALUATION, B256::ZERO.repeat(6)));
-    all.extend([true, false].map(|good| (BLS_PAIRING, bls(good))));
-    all.push((BLS_PAIRING, bls(true)[..500].to_vec()));
-    all.push((BLS_PAIRING, Vec::new()));
     all
 }
 
 /// A state with a contract for each of them.
 fn start(fork: Fork) -> Scene {
     let mut scene = Scene::new(fork);
-    for precompile in [MULTIPLICATION, PAIRING, EVALUATION, BLS_PAIRING] {
+    for precompile in [MULTIPLICATION, PAIRING, EVALUATION] {
         scene.contract(verifier(precompile), code(precompile), 0);
     }
     scene
@@ -243,7 +213,4 @@ fn the_samples_are_right_and_wrong() {
     assert_eq!((pairings[7], pairings[8][0]), (yes, failed));
     let evaluations: Vec<u64> = of(EVALUATION).iter().map(|[said, _]| *said).collect();
     assert_eq!(evaluations, [1, failed, failed, failed]);
-    let bls = of(BLS_PAIRING);
-    assert_eq!((bls[0], bls[1]), (yes, no));
-    assert_eq!((bls[2][0], bls[3][0]), (failed, failed));
 }

@@ -63,7 +63,7 @@ pub struct Optimisations {
     /// In a range of blocks, workers that find nothing to do go ahead with the next block.
     pub pipelining: bool,
     /// Threads that find nothing to do take part in what takes longest within a transaction: checks
-    /// of pairings (EIP-197, EIP-2537) and point evaluations (EIP-4844).
+    /// of pairings, multiplications (EIP-197, EIP-196) and point evaluations (EIP-4844).
     pub shared_checks: bool,
 }
 

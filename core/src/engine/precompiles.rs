@@ -12,12 +12,14 @@
 //! revm. So are the halves of a multiplication (EIP-196, [`super::multiplication`]), from an
 //! execution's second one on: halves are short, and the first one lets a thread wake up.
 //!
-//! *Beside*: a point evaluation (EIP-4844) and a pairing check over BLS12-381 (EIP-2537) can say
-//! one thing only unless they fail, and that is taken for granted: the execution goes on while
-//! revm's precompile runs on another thread, or, if nobody comes, on this one at the execution's
-//! end. Where it comes to anything else, the execution is thrown away and begins anew
-//! ([`Assisted::held`]), and this EVM takes nothing for granted any more: who sends false proofs
-//! makes each worker repeat one execution of a block.
+//! *Beside*: a point evaluation (EIP-4844) can say one thing only unless it fails, and that is
+//! taken for granted: the execution goes on while revm's precompile runs on another thread, or, if
+//! nobody comes, on this one at the execution's end. Where it comes to anything else, the execution
+//! is thrown away and begins anew ([`Assisted::held`]), and this EVM takes nothing for granted any
+//! more: who sends false proofs makes each worker repeat one execution of a block. One that fails
+//! takes all the gas that it was given, and it is taken for granted only where that is half of the
+//! transaction's: so nobody makes the engine do more than twice what is paid for. (A pairing check
+//! may say no and give the gas back, so none is taken for granted.)
 //!
 //! Invariant: result, gas and error are revm's own. Nothing of an execution is used before what it
 //! has taken for granted was found to be so, status, gas and output.
@@ -29,13 +31,11 @@ use super::{
 use crate::pool::{Helpers, Offered, Work};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::{
-    context::{Cfg, ContextTr},
+    context::{Cfg, ContextTr, Transaction},
     handler::{EthPrecompiles, PrecompileProvider, precompile_output_to_interpreter_result},
     interpreter::{CallInput, CallInputs, InstructionResult, InterpreterResult},
     precompile::{
-        Precompile, PrecompileOutput,
-        bls12_381_const::PAIRING_ADDRESS,
-        bn254,
+        Precompile, PrecompileOutput, bn254,
         kzg_point_evaluation::{self as kzg, GAS_COST, RETURN_VALUE},
     },
     primitives::{AddressSet, hardfork::SpecId},
@@ -183,20 +183,21 @@ impl Assisted {
         }))
     }
 
-    /// What a call is taken to come to; `None` where it is not.
-    fn beside(&mut self, inputs: &CallInputs, input: &Bytes) -> Option<InterpreterResult> {
+    /// What a point evaluation in a transaction with this gas limit is taken to come to; `None`
+    /// where it is not.
+    fn beside(
+        &mut self,
+        transaction_gas: u64,
+        inputs: &CallInputs,
+        input: &Bytes,
+    ) -> Option<InterpreterResult> {
         let Assistance { helpers, .. } = self.assistance.as_ref().filter(|with| with.beside)?;
         let precompile: &'static Precompile = self.eth.precompiles.get(&inputs.bytecode_address)?;
         let CallInputs { gas_limit, reservoir, .. } = *inputs;
-        let expected = if inputs.bytecode_address == kzg::ADDRESS {
-            PrecompileOutput::new(GAS_COST, RETURN_VALUE.into(), reservoir)
-        } else {
-            // Points at infinity are checked in no time.
-            precompile.execute(&vec![0; input.len()], gas_limit, reservoir).ok()?
-        };
-        if !expected.is_success() || expected.gas_used > gas_limit {
+        if gas_limit < GAS_COST.max(transaction_gas / 2) {
             return None;
         }
+        let expected = PrecompileOutput::new(GAS_COST, RETURN_VALUE.into(), reservoir);
         let output = expected.clone();
         let input = input.clone();
         let call = Call { precompile, input, gas_limit, reservoir, expected };
@@ -222,7 +223,7 @@ fn parts(address: Address, len: usize) -> (usize, u32) {
         }
         // The sum of the halves is brought into the form of the outside.
         bn254::mul::ADDRESS if len > 0 => (2, 80),
-        kzg::ADDRESS | PAIRING_ADDRESS if len > 0 => (1, 0),
+        kzg::ADDRESS => (1, 0),
         _ => (0, 0),
     }
 }
@@ -274,7 +275,7 @@ impl Assisted {
         let start = Instant::now();
         let input = inputs.input.bytes(context);
         let result = match parts {
-            1 => self.beside(inputs, &input),
+            1 => self.beside(context.tx().gas_limit(), inputs, &input),
             _ => self.shared(context, inputs, &input)?,
         };
         let result = match result {
