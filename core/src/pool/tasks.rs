@@ -1,9 +1,9 @@
 //! Work inside one transaction that a pool's threads share.
 //!
 //! Role: let a thread that has work of many numbers, within something that only it can do, have
-//! part of them done by threads that have nothing to do. Actors: the owner, who offers the work,
-//! takes part in it, and waits for the others; helpers, who look whether anything is offered where
-//! they would otherwise wait, inside a block or between two.
+//! part of them done by others. Actors: the owner, who offers the work, takes part in it, and waits
+//! for those who do; helpers, who look whether anything is offered where they would otherwise wait,
+//! inside a block or between two, and, for what takes long, before they begin with something else.
 //!
 //! Invariants:
 //! 1. Each number is taken once, by the owner or by one helper ([`Task::next`] only grows).
