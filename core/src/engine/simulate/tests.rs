@@ -141,3 +141,28 @@ fn who_has_nothing_to_do_takes_part_in_a_long_transaction() {
     let beside = 5_000_000 - 1_810_000;
     assert!(soon(beside).contains(&time(1, 2, all)), "{}", time(1, 2, all));
 }
+
+#[test]
+fn short_parts_are_taken_by_those_who_find_nothing_else() {
+    let block = block(&[50_000; 3]);
+    let stretch = |of: u64| Stretch {
+        after_ns: 100_000 + of * 70_000,
+        ns: 60_000,
+        parts: 2,
+        last_ns: 4_000,
+        short: true,
+    };
+    let long = Cost { shareable: (0..20).map(stretch).collect(), ..cost(1_500_000, &[]) };
+    let time = |others| {
+        let costs = &[long.clone(), cost(others, &[]), cost(others, &[])];
+        let (block, optimisations) = (&block, Optimisations::ALL);
+        Simulation { block, optimisations, engine: None, costs, wake_ns: 0 }.run(3).nanos
+    };
+    // Each takes 28,000 less, but for what it takes until somebody looks.
+    let halved = 1_500_000 - 20 * 28_000;
+    let soon = time(10_000);
+    assert!((halved..halved + 20 * 2 * LOOK_NS).contains(&soon), "{soon}");
+    assert!(time(2_000_000) >= 2_000_000, "the others are busy");
+    let some = time(750_000);
+    assert!(soon < some && some < 1_500_000, "{some}");
+}
