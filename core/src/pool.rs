@@ -104,7 +104,9 @@ struct Shared {
     job: Line<AtomicPtr<Job<'static>>>,
     /// Blocks that callers have begun and ended alone.
     alone: Line<[AtomicU64; 2]>,
-    /// What threads can help with: what takes long, and what is over soon.
+    /// What threads can help with: what goes beside its owner's work, what its owner waits for and
+    /// takes long, and what is over soon.
+    beside: Arc<Tasks>,
     long: Arc<Tasks>,
     short: Arc<Tasks>,
 }
@@ -142,14 +144,14 @@ impl Helpers {
     /// Lets others begin with work that takes long; what nobody has done by then is done when it
     /// is asked for.
     pub(crate) fn offer<W: Work>(&self, work: W) -> Offered<W> {
-        self.0.long.offer(work, |parts| self.0.gate.rouse(parts))
+        self.0.beside.offer(work, |parts| self.0.gate.rouse(parts))
     }
 
     /// Helps with what takes long, for a thread that could begin with something else; false where
-    /// there is nothing to help with. Of two threads none does: what one of them finishes earlier,
-    /// the other one begins later, and they wait for each other.
+    /// there is nothing to help with. Of two threads none does where its owner would wait: what one
+    /// of them finishes earlier, the other one begins later, and they wait for each other.
     pub(crate) fn help(&self) -> bool {
-        self.0.long.any() && self.0.gate.threads() > 1 && self.0.long.help()
+        self.0.beside.help() || self.0.long.any() && self.0.gate.threads() > 1 && self.0.long.help()
     }
 
     /// Helps with anything, for a thread that has nothing else to do.
@@ -399,11 +401,11 @@ impl Shared {
     }
 
     fn wants_help(&self) -> bool {
-        self.long.any() || self.short.any()
+        self.beside.any() || self.long.any() || self.short.any()
     }
 
     fn help(&self) -> bool {
-        self.long.help() || self.short.help()
+        self.beside.help() || self.long.help() || self.short.help()
     }
 
     /// How many blocks callers have begun and ended alone.

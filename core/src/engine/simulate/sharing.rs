@@ -7,7 +7,8 @@
 //! and where the parts are short, when they find none; the last step is the owner's alone, and
 //! comes when all parts are done.
 //!
-//! A stretch in one part goes to whoever comes first, and the owner goes on at once. At the end of
+//! A stretch in one part goes to whoever comes first, before looking for a transaction, and the
+//! owner goes on at once. At the end of
 //! its run it waits for that one, or, if nobody came, does it itself.
 //!
 //! Who has left the block comes after `NAP_NS`, as one that has to be woken; where the parts are
@@ -96,8 +97,8 @@ impl Clock<'_> {
     /// where there is none.
     pub(super) fn help(&mut self, now: u64, worker: usize, is_idle: bool) -> bool {
         let early = self.workers.len() > 2;
-        let mut fitting =
-            self.offered.iter_mut().rev().filter(|offered| is_idle || early && !offered.short);
+        let fits = |offered: &&mut Offered| is_idle || offered.beside || early && !offered.short;
+        let mut fitting = self.offered.iter_mut().rev().filter(fits);
         let Some(done) = fitting.find_map(|offered| offered.take(now)) else { return false };
         self.workers[worker].helps_until = done;
         true
