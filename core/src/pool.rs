@@ -117,7 +117,8 @@ pub(crate) struct Helpers(Arc<Shared>);
 
 impl std::fmt::Debug for Helpers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Helpers").field(&self.0.long).field(&self.0.short).finish()
+        let Shared { beside, long, short, .. } = &*self.0;
+        f.debug_tuple("Helpers").field(beside).field(long).field(short).finish()
     }
 }
 

@@ -75,10 +75,9 @@ impl Job<'_> {
         let mut sink = Sink::new(self.options.output, self.options.optimisations, listing, hook);
         let mut view = View::new(tables.clone(), Parent::Source(self.source), &stop);
         begin(&rules, self.block, &env, &mut view, &mut sink)?;
-        let helpers = self.options.optimisations.helpers(pool);
-        let vm = Revm::new(&env, self.block, sink.wants_state(), helpers.clone());
+        let input = self.input(pool, tables.clone(), &stop, listed.as_ref());
+        let vm = Revm::new(&env, self.block, sink.wants_state(), input.helpers.clone());
         let committer = Committer::new(tables.clone(), Tally::new(self.block, &env), sink);
-        let input = Input { helpers, ..self.input(pool, tables.clone(), &stop, listed.as_ref()) };
         let transactions = Run::new(vm, input, committer, &watch);
         let (committer, statistics) = transactions.drive(pool)?;
         let (mut sink, tally) = committer.into_parts();
@@ -129,7 +128,7 @@ impl Job<'_> {
             runs_ahead: self.options.optimisations.run_ahead && self.source.is_slow(),
             forecast,
             plan,
-            helpers: None,
+            helpers: options.optimisations.helpers(pool),
         }
     }
 }

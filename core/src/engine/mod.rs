@@ -84,7 +84,7 @@ pub use speculation::{Speculated, Speculation, Validation};
 use crate::{
     AccessListCheck, Block, Chain, ExecuteError, HostError, Outcome, StateSource,
     pool::{Bystanders, Pool, alone},
-    sequential::execute_assisted,
+    sequential::execute_bare_with,
     sync::{Mutex, MutexGuard},
     tally::panic_message,
     trace::Trace,
@@ -354,7 +354,9 @@ impl Engine {
             let helpers = || self.bystanders.helpers();
             let assistance = (threads > 1 && optimisations.shared_checks)
                 .then(|| Assistance { helpers: helpers(), beside: true });
-            let bare = || execute_assisted(chain, block, source, output, assistance, lists.wanted);
+            let wanted = lists.wanted;
+            let bare =
+                || execute_bare_with(chain, block, source, output, assistance, wanted, || {});
             return self.bystanders.alone(|| guarded(bare));
         };
         let Inner { pool, shelf, predictor, distance } = &mut *inner;

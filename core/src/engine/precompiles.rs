@@ -88,10 +88,10 @@ impl Work for Call {
 
     fn part(&self, numbers: &mut dyn Iterator<Item = usize>) -> bool {
         let Self { precompile, input, gas_limit, reservoir, expected } = self;
-        numbers.fold(true, |_, _only| {
-            let output = precompile.execute(input, *gas_limit, *reservoir);
-            output.is_ok_and(|output| output == *expected)
-        })
+        // There is one.
+        numbers.for_each(drop);
+        let output = precompile.execute(input, *gas_limit, *reservoir);
+        output.is_ok_and(|output| output == *expected)
     }
 
     fn merge(&self, one: bool, other: bool) -> bool {

@@ -22,7 +22,6 @@
 mod sharing;
 
 use sharing::Offered;
-pub use sharing::Stretch;
 
 use super::{
     Engine, Optimisations,
@@ -31,7 +30,7 @@ use super::{
     revalidate::{first, is_time},
     schedule::{Claim, Fate, Schedule, WINDOW},
 };
-use crate::block::Block;
+use crate::{block::Block, trace::Shareable};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
@@ -57,8 +56,9 @@ pub struct Cost {
     pub gas_used: u64,
     /// The earlier transactions whose writes it needs; any others are left out of account.
     pub after: Vec<usize>,
-    /// What of `run_ns` threads can share, by `after_ns`; none of them overlap.
-    pub shareable: Vec<Stretch>,
+    /// What of `run_ns` other threads can take part in, by start, which counts from the run's; none
+    /// of them overlap.
+    pub shareable: Vec<Shareable>,
 }
 
 /// A block to simulate.
@@ -245,8 +245,8 @@ impl Clock<'_> {
         let Some(cost) = self.costs.get(index) else { return 0 };
         let stretch = self.workers[worker].stretch;
         let last = stretch.checked_sub(1).and_then(|last| cost.shareable.get(last));
-        let from = last.map_or(0, |last| last.after_ns + last.ns);
-        let to = cost.shareable.get(stretch).map_or(cost.run_ns, |next| next.after_ns);
+        let from = last.map_or(0, |last| last.start + last.nanos);
+        let to = cost.shareable.get(stretch).map_or(cost.run_ns, |next| next.start);
         to.saturating_sub(from)
     }
 
@@ -272,7 +272,7 @@ impl Clock<'_> {
         self.workers[worker].stretch += 1;
         let rest = self.stage_ns(worker, index);
         if !self.shares {
-            return Some(now + stretch.ns + rest);
+            return Some(now + stretch.nanos + rest);
         }
         self.offer(now, worker, stretch);
         match self.take_part(now, worker) {
@@ -326,7 +326,7 @@ impl Clock<'_> {
             return self.begin(now, worker, index);
         }
         if self.help(now, worker, false) {
-            return self.at(self.workers[worker].helps_until, worker);
+            return;
         }
         let Worker { last, idle, .. } = self.workers[worker];
         match self.schedule.claim(last, idle) {
@@ -339,9 +339,7 @@ impl Clock<'_> {
                     self.begin(now, worker, index);
                 }
             }
-            Claim::Wait | Claim::Finished if self.help(now, worker, true) => {
-                self.at(self.workers[worker].helps_until, worker);
-            }
+            Claim::Wait | Claim::Finished if self.help(now, worker, true) => {}
             Claim::Wait => {
                 if is_time(idle) && self.revalidate(now, worker) {
                     return;

@@ -44,19 +44,6 @@ pub fn execute_bare_with_access_list(
     execute_bare_with(chain, block, source, output, None, true, || {})
 }
 
-/// The same for the engine, whose other threads take part in single transactions; with the access
-/// list, whatever the fork, where `listing` is set.
-pub(crate) fn execute_assisted(
-    chain: &Chain,
-    block: &Block,
-    source: &dyn StateSource,
-    output: OutputKind,
-    assistance: Option<Assistance>,
-    listing: bool,
-) -> Result<Outcome, ExecuteError> {
-    execute_bare_with(chain, block, source, output, assistance, listing, || {})
-}
-
 /// As [`execute_bare`], and tells how long each transaction took, nanoseconds, from the end of the
 /// one before it; the first from the end of the system calls.
 ///
@@ -76,8 +63,10 @@ pub fn execute_bare_timed(
     Ok((outcome, laps.windows(2).map(nanos).collect()))
 }
 
-/// Calls `lap` before the first transaction and after each.
-fn execute_bare_with(
+/// The same for anybody: with the threads that take part in single transactions, if there are any;
+/// with the access list, whatever the fork, where `listing` is set. Calls `lap` before the first
+/// transaction and after each.
+pub(crate) fn execute_bare_with(
     chain: &Chain,
     block: &Block,
     source: &dyn StateSource,

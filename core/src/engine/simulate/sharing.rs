@@ -8,36 +8,20 @@
 //! comes when all parts are done.
 //!
 //! A stretch in one part goes to whoever comes first, before looking for a transaction, and the
-//! owner goes on at once. At the end of
-//! its run it waits for that one, or, if nobody came, does it itself.
+//! owner goes on at once. At the end of its run it waits for that one, or, if nobody came, does it
+//! itself.
 //!
 //! Who has left the block comes after `NAP_NS`, as one that has to be woken; where the parts are
 //! short, after `LOOK_NS`, since many of them follow each other and the first one wakes it.
 
 use super::{Clock, LOOK_NS, NAP_NS, Phase};
+use crate::trace::Shareable;
 
-/// A stretch of a run that other threads can take part in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
-    /// When it begins, nanoseconds after the run.
-    pub after_ns: u64,
-    /// How long it takes on one thread, nanoseconds.
-    pub ns: u64,
-    /// The parts that can be dealt; one: all of it can be done beside the rest of the run.
-    pub parts: usize,
-    /// How long the owner's last step takes, nanoseconds of `ns`.
-    pub last_ns: u64,
-    /// The parts are short: only workers that have nothing to do take them.
-    pub short: bool,
-}
-
-impl Stretch {
-    /// How long each part takes, and the last step.
-    fn times(&self) -> (u64, u64) {
-        let parts = self.parts.max(1) as u64;
-        let part = self.ns.saturating_sub(self.last_ns) / parts;
-        (part, self.ns.saturating_sub(part * parts))
-    }
+/// How long each part of a stretch takes, and the last step, nanoseconds.
+fn times(stretch: &Shareable) -> (u64, u64) {
+    let parts = stretch.parts.max(1) as u64;
+    let part = stretch.nanos.saturating_sub(stretch.last) / parts;
+    (part, stretch.nanos.saturating_sub(part * parts))
 }
 
 /// A stretch that a run has come to.
@@ -75,8 +59,8 @@ impl Offered {
 
 impl Clock<'_> {
     /// A run comes to a stretch.
-    pub(super) fn offer(&mut self, now: u64, owner: usize, stretch: &Stretch) {
-        let (part_ns, last_ns) = stretch.times();
+    pub(super) fn offer(&mut self, now: u64, owner: usize, stretch: &Shareable) {
+        let (part_ns, last_ns) = times(stretch);
         let beside = stretch.parts == 1;
         let mut roused = Vec::new();
         for (number, other) in self.workers.iter_mut().enumerate() {
@@ -101,6 +85,7 @@ impl Clock<'_> {
         let mut fitting = self.offered.iter_mut().rev().filter(fits);
         let Some(done) = fitting.find_map(|offered| offered.take(now)) else { return false };
         self.workers[worker].helps_until = done;
+        self.at(done, worker);
         true
     }
 

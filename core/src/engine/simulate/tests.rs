@@ -108,12 +108,12 @@ fn an_empty_block_takes_no_time() {
 #[test]
 fn who_has_nothing_to_do_takes_part_in_a_long_transaction() {
     let block = block(&[50_000; 2]);
-    let last_ns = |parts| if parts == 1 { 0 } else { 450_000 };
-    let stretch = |parts| Stretch {
-        after_ns: 1_000_000,
-        ns: 1_810_000,
+    let last = |parts| if parts == 1 { 0 } else { 450_000 };
+    let stretch = |parts| Shareable {
+        start: 1_000_000,
+        nanos: 1_810_000,
         parts,
-        last_ns: last_ns(parts),
+        last: last(parts),
         short: false,
     };
     let costs = |parts| {
@@ -145,11 +145,11 @@ fn who_has_nothing_to_do_takes_part_in_a_long_transaction() {
 #[test]
 fn short_parts_are_taken_by_those_who_find_nothing_else() {
     let block = block(&[50_000; 3]);
-    let stretch = |of: u64| Stretch {
-        after_ns: 100_000 + of * 70_000,
-        ns: 60_000,
+    let stretch = |of: u64| Shareable {
+        start: 100_000 + of * 70_000,
+        nanos: 60_000,
         parts: 2,
-        last_ns: 4_000,
+        last: 4_000,
         short: true,
     };
     let long = Cost { shareable: (0..20).map(stretch).collect(), ..cost(1_500_000, &[]) };

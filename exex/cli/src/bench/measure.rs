@@ -16,7 +16,7 @@ use braid_core::{
     Engine, ExecuteError, HostError, Optimisations, Options, Trace,
     engine::{
         Limits,
-        simulate::{Cost, Simulated, Simulation, Stretch, bound},
+        simulate::{Cost, Simulated, Simulation, bound},
     },
     sequential::execute_bare_timed,
     trace::{Committed, RunOutcome, Shareable},
@@ -190,7 +190,7 @@ struct Samples {
     laps: Vec<Vec<u64>>,
     runs: Vec<Vec<u64>>,
     /// For each transaction: its least run, and what of it threads can share.
-    stretches: Vec<(u64, Vec<Stretch>)>,
+    stretches: Vec<(u64, Vec<Shareable>)>,
     commits: Vec<Vec<u64>>,
     wakes: Vec<u64>,
 }
@@ -223,14 +223,11 @@ impl Samples {
             self.runs[run.transaction].push(took);
             let least = &mut self.stretches[run.transaction];
             if took < least.0 {
-                let stretch = |shareable: &Shareable| Stretch {
-                    after_ns: span(shareable.start, before),
-                    ns: shareable.nanos,
-                    parts: shareable.parts,
-                    last_ns: shareable.last,
-                    short: shareable.short,
+                let from_run = |stretch: &Shareable| Shareable {
+                    start: span(stretch.start, before),
+                    ..*stretch
                 };
-                *least = (took, shareable.iter().map(stretch).collect());
+                *least = (took, shareable.iter().map(from_run).collect());
             }
             self.commits[run.transaction]
                 .push(span(noting.valid, noting.ran) + span(at, noting.commit));
