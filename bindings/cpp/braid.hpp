@@ -445,10 +445,10 @@ struct Calls {
     }
 
     /// Points here, where the callbacks find their reader.
-    braid_reader raw(bool serial) {
+    braid_reader raw(std::uint32_t flags) {
         braid_reader raw{};
         raw.struct_size = sizeof raw;
-        raw.flags = serial ? BRAID_READER_SERIAL : 0;
+        raw.flags = flags;
         raw.user = this;
         raw.account = account;
         raw.storage = storage;
@@ -666,6 +666,10 @@ struct ExecuteOptions {
     bool check_header = false;
     /// The reader is called by one thread at a time.
     bool serial_reader = false;
+    /// A read takes much longer than the step of a transaction that asks for it (from some 10
+    /// microseconds on): as many reads are then under way as the executor has threads, which should be
+    /// several times as many as there are cores. Not together with serial_reader.
+    bool slow_reader = false;
     /// Empty: no commit stream.
     CommitCallback commit{};
 };
@@ -769,7 +773,7 @@ public:
                                  const ExecuteOptions &options = {}) const {
         detail::Thrown thrown;
         detail::Calls<R> calls{reader, thrown};
-        const braid_reader raw = calls.raw(options.serial_reader);
+        const braid_reader raw = calls.raw(reader_flags(options));
         braid_range_request range = make_range(chain, options);
         range.reader = &raw;
         return run_range(range, blocks, each, options, thrown);
@@ -793,7 +797,7 @@ private:
                           const ExecuteOptions &options) const {
         detail::Thrown thrown;
         detail::Calls<R> calls{reader, thrown};
-        const braid_reader raw = calls.raw(options.serial_reader);
+        const braid_reader raw = calls.raw(reader_flags(options));
         braid_request request = make_request(chain, block, options);
         request.reader = &raw;
         return run<Result>(function, request, options, thrown);
@@ -822,6 +826,11 @@ private:
     static std::uint32_t flags(const ExecuteOptions &options) {
         return (options.receipts_rlp ? BRAID_WANT_RECEIPTS_RLP : 0u) |
                (options.check_header ? BRAID_CHECK_HEADER : 0u);
+    }
+
+    static std::uint32_t reader_flags(const ExecuteOptions &options) {
+        return (options.serial_reader ? BRAID_READER_SERIAL : 0u) |
+               (options.slow_reader ? BRAID_READER_SLOW : 0u);
     }
 
     static std::uint64_t timeout(const ExecuteOptions &options) {

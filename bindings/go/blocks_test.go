@@ -39,6 +39,7 @@ func executeEveryWay(t *testing.T, executor *braid.Executor, name string, block 
 		{Block: block.Parts(), Prestate: state},
 		{Block: block.Parts(), Reader: block},
 		{Block: block.Whole(), Reader: block, Serial: true},
+		{Block: block.Whole(), Reader: block, SlowReads: true},
 	}
 	var first *braid.Result
 	for i := range requests {

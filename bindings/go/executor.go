@@ -164,9 +164,7 @@ func run(
 		handle := cgo.NewHandle(c)
 		defer handle.Delete()
 		user = C.uintptr_t(handle)
-	}
-	if request.Serial {
-		flags = C.BRAID_READER_SERIAL
+		flags = readerFlags(request.Serial, request.SlowReads)
 	}
 	var result *C.braid_result
 	var details *C.braid_error
@@ -237,6 +235,16 @@ func flagsOf(checkHeader, receiptsRLP bool) (flags C.uint32_t) {
 	}
 	if receiptsRLP {
 		flags |= C.BRAID_WANT_RECEIPTS_RLP
+	}
+	return flags
+}
+
+func readerFlags(serial, slow bool) (flags C.uint32_t) {
+	if serial {
+		flags |= C.BRAID_READER_SERIAL
+	}
+	if slow {
+		flags |= C.BRAID_READER_SLOW
 	}
 	return flags
 }

@@ -49,7 +49,8 @@ func (e *Executor) ExecuteRange(
 	with := newRange(request, &pinner)
 	with.chain, with.prestate = chain, prestate
 	c := &call{reader: request.Reader, each: each}
-	return runRange(ctx, c, (*C.braid_executor)(executor), request.Serial, with)
+	flags := readerFlags(request.Serial, request.SlowReads)
+	return runRange(ctx, c, (*C.braid_executor)(executor), flags, with)
 }
 
 func checkRange(request *RangeRequest, each func(int, *Result) error) error {
@@ -84,7 +85,7 @@ func newRange(request *RangeRequest, pinner *runtime.Pinner) *C.braid_range_requ
 
 // runRange executes with a token that the context triggers and a handle for the callbacks.
 func runRange(
-	ctx context.Context, c *call, executor *C.braid_executor, serial bool,
+	ctx context.Context, c *call, executor *C.braid_executor, flags C.uint32_t,
 	with *C.braid_range_request,
 ) error {
 	token, release, err := watch(ctx)
@@ -95,12 +96,9 @@ func runRange(
 	with.cancel = token
 	handle := cgo.NewHandle(c)
 	defer handle.Delete()
-	var reads, flags C.uint32_t
+	var reads C.uint32_t
 	if c.reader != nil {
 		reads = 1
-	}
-	if serial {
-		flags = C.BRAID_READER_SERIAL
 	}
 	var details *C.braid_error
 	user := C.uintptr_t(handle)

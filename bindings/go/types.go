@@ -89,6 +89,10 @@ type Request struct {
 	Reader Reader
 	// Serial calls one method of Reader at a time.
 	Serial bool
+	// SlowReads says that a read takes much longer than the step of a transaction that asks for it
+	// (from some 10 microseconds on): as many reads are then under way as the executor has threads,
+	// which should be several times as many as there are cores. Not together with Serial.
+	SlowReads bool
 	// Prestate is the parent state; nil where Reader is given.
 	Prestate *Prestate
 	// CheckHeader compares the result with the header: gas used, receipts root, logs bloom, blob
@@ -112,6 +116,10 @@ type RangeRequest struct {
 	Reader Reader
 	// Serial calls one method of Reader at a time.
 	Serial bool
+	// SlowReads says that a read takes much longer than the step of a transaction that asks for it
+	// (from some 10 microseconds on): as many reads are then under way as the executor has threads,
+	// which should be several times as many as there are cores. Not together with Serial.
+	SlowReads bool
 	// Prestate is the state before the first block; nil where Reader is given.
 	Prestate *Prestate
 	// CheckHeader compares each result with its header, as [Request.CheckHeader] does.

@@ -60,7 +60,7 @@ use std::ffi::c_char;
 
 /// The version of the ABI that this header describes: the major number in the upper 16 bits. A
 /// library fits where its major number is the same and its minor number is not smaller.
-pub const BRAID_ABI_VERSION: u32 = 3;
+pub const BRAID_ABI_VERSION: u32 = 4;
 
 /// The version of the ABI that the library has; compare it with `BRAID_ABI_VERSION` at start.
 ///

@@ -40,6 +40,11 @@ pub const BRAID_ABSENT: i32 = 1;
 
 /// The callbacks must not run at the same time: the library calls one at a time.
 pub const BRAID_READER_SERIAL: u32 = 1;
+/// A read takes much longer than the step of a transaction that asks for it, as from a disk or over a
+/// network (from some 10 microseconds on): the library keeps as many reads under way as the executor
+/// has threads, which should be several times as many as there are cores. Not together with
+/// `BRAID_READER_SERIAL`. Since ABI 0.4.
+pub const BRAID_READER_SLOW: u32 = 2;
 
 /// Reads an account. May block. Must not execute a block, throw, or leave by a long jump.
 pub type BraidAccountFn = Option<
@@ -185,8 +190,13 @@ impl<'a> HostState<'a> {
     /// While the result lives, the callbacks may be called with `user`, by several threads at once
     /// unless the reader is serial.
     pub(crate) unsafe fn new(reader: BraidReader, codes: &'a Codes) -> Result<Self, Failure> {
-        if reader.flags & !BRAID_READER_SERIAL != 0 {
+        if reader.flags & !(BRAID_READER_SERIAL | BRAID_READER_SLOW) != 0 {
             return Err(Failure::argument("`reader.flags` has a flag that is not known"));
+        }
+        if reader.flags == BRAID_READER_SERIAL | BRAID_READER_SLOW {
+            let message = "`reader.flags`: BRAID_READER_SLOW needs callbacks that may run at the \
+                           same time, without BRAID_READER_SERIAL";
+            return Err(Failure::argument(message));
         }
         Ok(Self {
             codes,
@@ -246,6 +256,10 @@ fn failed(location: Location, callback: &'static str, code: i32) -> SourceError 
 impl StateSource for HostState<'_> {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
         Ok(Box::new(self))
+    }
+
+    fn is_slow(&self) -> bool {
+        self.reader.flags & BRAID_READER_SLOW != 0
     }
 }
 

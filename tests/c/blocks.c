@@ -55,12 +55,14 @@ static void execute_both(const braid_executor *executor, const char *name, const
     braid_chain *chain = dump_chain(dump);
     CHECK_EQUAL(braid_chain_id(chain), 1);
     braid_prestate *state = dump_prestate(dump);
-    braid_reader reader = dump_reader(dump), serial = reader;
+    braid_reader reader = dump_reader(dump), serial = reader, slow = reader;
     serial.flags = BRAID_READER_SERIAL;
+    slow.flags = BRAID_READER_SLOW;
     braid_block whole = dump_whole(dump), parts = dump_parts(dump);
     execute(executor, chain, name, dump, &whole, NULL, state, 0);
     execute(executor, chain, name, dump, &parts, NULL, state, 1);
     execute(executor, chain, name, dump, &parts, &reader, NULL, 0);
+    execute(executor, chain, name, dump, &parts, &slow, NULL, 0);
     /* The list that the block yields, as a hint. */
     parts.access_list_rlp = dump->access_list;
     execute(executor, chain, name, dump, &parts, &serial, NULL, 0);

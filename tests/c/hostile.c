@@ -154,6 +154,7 @@ static const struct {
     {"reentry", test_reentry},
     {"free inside a callback", test_free_inside},
     {"serial reader", test_serial},
+    {"slow reader", test_slow},
     {"concurrent calls", test_concurrent_calls},
     {"many executors", test_many_executors},
     {"stalled and cancelled", test_stalled_and_cancelled},

@@ -62,6 +62,7 @@ void test_timeout(const host *host);
 void test_reentry(const host *host);
 void test_free_inside(const host *host);
 void test_serial(const host *host);
+void test_slow(const host *host);
 void test_concurrent_calls(const host *host);
 void test_many_executors(const host *host);
 void test_stalled_and_cancelled(const host *host);

@@ -282,6 +282,39 @@ void test_serial(const host *host) {
     }
 }
 
+/* How many reads are under way at once, at most, for a block that an executor with eight threads
+   takes as it likes. */
+static int most_at_once(const host *of, uint32_t flags) {
+    braid_executor_options options = {sizeof options, 8, 0, 0};
+    struct host own = *of;
+    CHECK_EQUAL(braid_executor_new(&options, &own.executor, NULL), BRAID_OK);
+    trick trick = trick_new(&own);
+    trick.at = 1;
+    trick.on = 1;
+    trick.stall_ns = 1000 * 1000;
+    braid_reader reader = trick_reader(&trick);
+    reader.flags = flags;
+    braid_request request = trick_request(&own, &reader);
+    CHECK_EQUAL(host_execute(&own, &request), BRAID_OK);
+    braid_executor_free(own.executor);
+    CHECK_EQUAL(atomic_load(&trick.inside), 0);
+    return atomic_load(&trick.most);
+}
+
+/* The block is so small that one thread executes it, unless its reads take long. */
+void test_slow(const host *host) {
+    CHECK_EQUAL(most_at_once(host, 0), 1);
+    CHECK(most_at_once(host, BRAID_READER_SLOW) > 1);
+    braid_reader reader = host->reader;
+    braid_request request = host->request;
+    request.prestate = NULL;
+    request.reader = &reader;
+    reader.flags = BRAID_READER_SLOW | BRAID_READER_SERIAL;
+    CHECK_EQUAL(host_execute(host, &request), BRAID_INVALID_ARGUMENT);
+    reader.flags = BRAID_READER_SLOW << 1;
+    CHECK_EQUAL(host_execute(host, &request), BRAID_INVALID_ARGUMENT);
+}
+
 static void *execute_often(void *of) {
     const host *host = of;
     braid_request request = host->request;

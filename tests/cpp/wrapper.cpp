@@ -22,7 +22,12 @@ void blocks(const std::vector<Dump> &dumps) {
             const auto outcome = executor->execute(chain, parts(*of), reader, options);
             check(*of, outcome.value());
             CHECK(!outcome->receipts_rlp().empty());
+            options.slow_reader = true;
+            check(*of, executor->execute(chain, whole(*of), reader, options).value());
             options.serial_reader = true;
+            const auto refused = executor->execute(chain, whole(*of), reader, options);
+            CHECK(!refused && refused.error().status == BRAID_INVALID_ARGUMENT);
+            options.slow_reader = false;
             check(*of, executor->execute(chain, whole(*of), reader, options).value());
             import_one(*executor, chain, *of);
             list_one(*executor, chain, *of);

@@ -70,7 +70,8 @@ func TestGeneratedChains(t *testing.T) {
 		t.Run(fork.Name, func(t *testing.T) {
 			chain := chains.Generate(fork, blocksPerChain(t), int64(i))
 			for _, mode := range []Mode{On, Verify} {
-				bc, p := newChain(t, chain, quiet(), Options{Mode: mode, Threads: 4, Forced: true})
+				options := Options{Mode: mode, Threads: 4, Forced: true, SlowReads: mode == On}
+				bc, p := newChain(t, chain, quiet(), options)
 				insert(t, bc, chain.Blocks)
 				want := Counters{Processed: uint64(len(chain.Blocks))}
 				if fork.Name == "Constantinople" {

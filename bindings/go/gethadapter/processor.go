@@ -38,6 +38,9 @@ type Options struct {
 	Threads int
 	// Forced speculates on every block, however small. For tests.
 	Forced bool
+	// SlowReads says that geth's state comes from a disk, not from caches: with several times as many
+	// Threads as cores, as many reads are then under way at once.
+	SlowReads bool
 	// Executor is used in place of an own one with Threads and Forced; the host closes it. Several
 	// chains may share it.
 	Executor *braid.Executor
@@ -203,7 +206,7 @@ func (p *Processor) execute(
 	// geth's processor does not look at the context, and an import that it abandoned would count
 	// as an invalid block.
 	result, err := p.executor.Execute(context.WithoutCancel(ctx), &braid.Request{
-		Chain: p.rules, Block: encoded, Reader: from,
+		Chain: p.rules, Block: encoded, Reader: from, SlowReads: p.options.SlowReads,
 	})
 	if err != nil {
 		return nil, err

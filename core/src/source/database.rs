@@ -37,6 +37,21 @@ impl<DB: DatabaseRef> StateReader for RefReader<'_, DB> {
     }
 }
 
+/// A source whose reads take long ([`StateSource::is_slow`]), as those of a [`DatabaseRef`] that
+/// asks a disk or another machine do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SlowReads<S>(pub S);
+
+impl<S: StateSource> StateSource for SlowReads<S> {
+    fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
+        self.0.reader()
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+}
+
 /// A plain [`Database`] behind a lock: reads are serialised, everything else still runs in
 /// parallel. [`Self::into_inner`] gives the database back.
 #[derive(Debug, Default)]

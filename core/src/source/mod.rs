@@ -14,7 +14,7 @@ mod memory;
 mod witness;
 
 pub use crate::error::{Location, SourceError};
-pub use database::{LockedDatabase, SyncDatabase};
+pub use database::{LockedDatabase, SlowReads, SyncDatabase};
 pub use hooked::HookedReader;
 pub use memory::{MemoryState, UnknownAccount};
 pub use witness::{TrieError, WitnessError, WitnessState};
@@ -47,7 +47,8 @@ pub trait StateSource: Sync {
     /// Whether a read takes much longer than the step of a transaction that asks for it, as from a
     /// disk or over a network. Threads that wait for a read leave their core to others, so such a
     /// source deserves an engine with several times as many threads as there are cores; and its
-    /// engine takes every block of two or more transactions to all of them.
+    /// engine takes every block of two or more transactions to all of them. A source that answers
+    /// one read at a time has nothing to gain. [`SlowReads`] says it of any source.
     fn is_slow(&self) -> bool {
         false
     }

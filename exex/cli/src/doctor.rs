@@ -91,7 +91,7 @@ impl Finding {
 pub fn run(args: &DoctorArgs) -> Exit {
     let mut findings = machine();
     if let Some(url) = &args.rpc_url {
-        let rpc = Client::new(url, Duration::from_secs(args.timeout), 1);
+        let rpc = Client::new(url, Duration::from_secs(args.timeout), 1, 1);
         findings.extend(client(&rpc, args.genesis.as_deref()));
     }
     if let Some(datadir) = &args.datadir {

@@ -12,7 +12,11 @@ use crate::{
     replay::report::line,
     rpc::{Fetcher, RpcArgs, RpcError, RpcOptions, fetch::Listed},
 };
-use braid_core::{Engine, Options, Outcome, OutputKind, StateChanges, sequential::execute_stock};
+use alloy_primitives::B256;
+use braid_core::{
+    Engine, Options, Outcome, OutputKind, StateChanges, StateSource, outcome::AccountChange,
+    sequential::execute_stock,
+};
 use braid_shadow::{
     Noted, ParentState, Reference, Work, compare,
     recorded::{Prestate, RecordedBlock, StateCheck},
@@ -213,6 +217,9 @@ fn document(fetcher: &Fetcher, listed: &Listed, work: &Work) -> Result<Value, Re
         }
         ParentState::Source(source) => source,
     };
+    if source.is_slow() {
+        read_together(fetcher.connections(), work, &**source);
+    }
     let noted = Noted::new(&**source, MAX_STATE);
     let (chain, block) = (&work.chain, &work.block);
     let outcome =
@@ -228,6 +235,15 @@ fn document(fetcher: &Fetcher, listed: &Listed, work: &Work) -> Result<Value, Re
     Ok(document)
 }
 
+/// Lets many threads ask for what the block reads, each thing once, so that a client far away is
+/// waited for a few times and not a thousand times. What comes of the execution does not matter: the
+/// source remembers the answers, and sequential execution asks for what is missing.
+fn read_together(threads: usize, work: &Work, source: &dyn StateSource) {
+    let engine = Engine::new(Options { threads, ..Options::default() });
+    let bounded = Noted::new(source, MAX_STATE);
+    let _outcome = engine.execute(&work.chain, &work.block, &bounded);
+}
+
 /// Proofs of everything that the block changed, before and after it; `None` where the client gives
 /// none.
 fn proofs(
@@ -235,18 +251,14 @@ fn proofs(
     listed: &Listed,
     changes: &StateChanges,
 ) -> Result<Option<Value>, Refusal> {
-    let at = |hash: alloy_primitives::B256| {
-        let mut answers = Vec::with_capacity(changes.accounts.len());
-        for change in &changes.accounts {
-            let slots: Vec<_> = change
-                .storage
-                .iter()
-                .map(|(slot, _)| alloy_primitives::B256::from(*slot))
-                .collect();
-            let params = json!([change.address, slots, { "blockHash": hash }]);
-            answers.push(fetcher.client().call("eth_getProof", &params)?);
-        }
-        Ok(Value::Array(answers))
+    let at = |hash: B256| {
+        let params = |change: &AccountChange| {
+            let slots = change.storage.iter().map(|(slot, _)| B256::from(*slot));
+            json!([change.address, slots.collect::<Vec<_>>(), { "blockHash": hash }])
+        };
+        let params: Vec<_> = changes.accounts.iter().map(params).collect();
+        let answers = fetcher.client().call_each("eth_getProof", &params, fetcher.connections());
+        answers.map(Value::Array)
     };
     let both = at(listed.parent)
         .and_then(|parent| Ok(json!({ "parent": parent, "block": at(listed.hash)? })));

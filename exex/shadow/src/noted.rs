@@ -84,6 +84,10 @@ impl StateSource for Noted<'_> {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
         Ok(Box::new(Reader { inner: self.inner.reader()?, owner: self, reads: Vec::new() }))
     }
+
+    fn is_slow(&self) -> bool {
+        self.inner.is_slow()
+    }
 }
 
 struct Reader<'a> {

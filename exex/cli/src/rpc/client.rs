@@ -7,11 +7,12 @@
 use serde_json::{Value, json};
 use std::{
     fmt,
+    panic::resume_unwind,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    thread,
+    thread::{self, ScopedJoinHandle},
     time::{Duration, Instant},
 };
 
@@ -131,9 +132,14 @@ type Failure = (RpcError, Option<Duration>);
 
 impl Client {
     /// A client; nothing is sent yet.
-    pub fn new(url: &str, timeout: Duration, retries: u32) -> Self {
+    ///
+    /// So many connections are kept for later requests; more requests than that at the same time make
+    /// connections of their own.
+    pub fn new(url: &str, timeout: Duration, retries: u32, connections: u16) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
+            .max_idle_connections(usize::from(connections))
+            .max_idle_connections_per_host(usize::from(connections))
             .http_status_as_error(false)
             .build();
         Self {
@@ -183,6 +189,42 @@ impl Client {
             })
             .collect();
         self.retried(|| Ok(results(self.send(&request)?, calls.len())?))
+    }
+
+    /// Calls a method once with each of these parameters, with so many requests at a time; the results
+    /// are in their order.
+    ///
+    /// # Errors
+    /// As [`Self::call`]; of the calls that fail before the others end, the first one's in this order.
+    pub fn call_each(
+        &self,
+        method: &str,
+        params: &[Value],
+        connections: usize,
+    ) -> Result<Vec<Value>, RpcError> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(one) = params.get(index) else { return done };
+                let result = self.call(method, one);
+                if result.is_err() {
+                    // What comes before it has been handed out already.
+                    next.store(params.len(), Ordering::Relaxed);
+                }
+                done.push((index, result));
+            }
+        };
+        let mut results = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..connections.min(params.len())).map(|_| scope.spawn(work)).collect();
+            let done = threads.into_iter().map(ScopedJoinHandle::join);
+            done.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect::<Vec<_>>()
+        });
+        results.sort_unstable_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
     }
 
     fn retried<T>(&self, attempt: impl Fn() -> Result<T, Failure>) -> Result<T, RpcError> {

@@ -37,7 +37,7 @@ pub enum Method {
     Witness,
     /// `debug_traceBlockByHash` with the prestate tracer, and single reads for what it leaves out.
     Prestate,
-    /// Single reads of each key: slow, but every archive node serves them.
+    /// Single reads of each key, several at once: slow, but every archive node serves them.
     Reads,
 }
 
@@ -81,6 +81,7 @@ pub struct Fetcher {
     auto: bool,
     /// Whether the client serves `eth_getBlockReceipts`, as far as is known.
     receipts: AtomicBool,
+    connections: u16,
 }
 
 impl Fetcher {
@@ -92,7 +93,20 @@ impl Fetcher {
         let auto = method == Method::Auto;
         let first = if auto { Method::Witness } else { method };
         let receipts = AtomicBool::new(true);
-        Self { client, patient, rules, method: Mutex::new(first), auto, receipts }
+        let method = Mutex::new(first);
+        Self { client, patient, rules, method, auto, receipts, connections: 1 }
+    }
+
+    /// The same, for whom so many requests may be under way at once.
+    #[must_use]
+    pub const fn with_connections(mut self, connections: u16) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// How many requests may be under way at once.
+    pub fn connections(&self) -> usize {
+        self.connections.into()
     }
 
     /// The client.

@@ -51,6 +51,10 @@ pub struct RpcOptions {
     #[arg(long, value_name = "N", default_value_t = 4,
         value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: u32,
+    /// How many requests are under way at once where the state is read key by key.
+    #[arg(long, value_name = "N", default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub connections: u16,
 }
 
 impl RpcOptions {
@@ -62,13 +66,16 @@ impl RpcOptions {
     pub fn fetcher(&self, url: &str, patience: Duration) -> Result<Fetcher, String> {
         let client = self.client(url);
         match chain::rules(&client, self.genesis.as_deref()) {
-            Ok(rules) => Ok(Fetcher::new(client, rules, self.state, patience)),
+            Ok(rules) => {
+                let fetcher = Fetcher::new(client, rules, self.state, patience);
+                Ok(fetcher.with_connections(self.connections))
+            }
             Err(error) => Err(format!("{}: {error}", client.url())),
         }
     }
 
     /// The client at this endpoint, by these options.
     pub fn client(&self, url: &str) -> Client {
-        Client::new(url, Duration::from_secs(self.timeout), self.retries)
+        Client::new(url, Duration::from_secs(self.timeout), self.retries, self.connections)
     }
 }

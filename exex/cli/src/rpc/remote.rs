@@ -5,7 +5,8 @@
 //! hashes) is asked for when execution comes to it. Without a trace everything is.
 //!
 //! Invariants: every request is for the state of one block, named by its hash; a failed request is
-//! an error, never a zero.
+//! an error, never a zero; what was answered is remembered, so that whoever reads the same once more
+//! asks nobody.
 
 use super::{
     chain::number,
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The state before a block.
@@ -31,44 +32,33 @@ pub struct RemoteState {
     /// The block whose state is wanted, by number and hash.
     parent_number: u64,
     parent: B256,
-    accounts: HashMap<Address, AccountInfo>,
-    slots: HashMap<(Address, U256), U256>,
-    codes: Mutex<HashMap<B256, Bytecode>>,
+    known: Mutex<Known>,
+    /// Whether a trace told most of what the block reads.
+    traced: bool,
 }
 
-impl RemoteState {
-    /// The state before block `number`, whose parent has this hash; nothing is known of it yet.
-    pub fn new(client: Arc<Client>, number: u64, parent: B256) -> Self {
-        Self {
-            client,
-            parent_number: number.saturating_sub(1),
-            parent,
-            accounts: HashMap::new(),
-            slots: HashMap::new(),
-            codes: Mutex::default(),
+/// What a trace told, and what was answered since.
+#[derive(Debug, Default)]
+struct Known {
+    accounts: HashMap<Address, AccountInfo>,
+    slots: HashMap<(Address, U256), U256>,
+    codes: HashMap<B256, Bytecode>,
+    block_hashes: HashMap<u64, B256>,
+}
+
+impl Known {
+    /// Keeps the code, so that it is found by its hash.
+    fn info(&mut self, balance: U256, nonce: u64, code: Bytes) -> AccountInfo {
+        let mut code_hash = KECCAK256_EMPTY;
+        if !code.is_empty() {
+            code_hash = keccak256(&code);
+            self.codes.insert(code_hash, decode_code(code));
         }
+        AccountInfo { balance, nonce, code_hash, ..AccountInfo::default() }.without_code()
     }
 
-    /// Takes in the answer of `debug_traceBlockBy...` with the prestate tracer: of each account
-    /// and slot the first value, which is the one before the block.
-    ///
-    /// # Errors
-    /// What is wrong with the answer, in words.
-    pub fn add_trace(&mut self, trace: &Value) -> Result<(), String> {
-        let traces = trace.as_array().ok_or("the trace is not a list")?;
-        for (index, trace) in traces.iter().enumerate() {
-            let accounts = trace.get("result").and_then(Value::as_object);
-            let accounts =
-                accounts.ok_or_else(|| format!("the trace of transaction {index}: no result"))?;
-            for (address, account) in accounts {
-                self.add_account(address, account)
-                    .ok_or_else(|| format!("the trace of transaction {index}: {address}"))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn add_account(&mut self, address: &str, account: &Value) -> Option<()> {
+    /// Takes in an account of a trace, unless an earlier one has told of it.
+    fn add(&mut self, address: &str, account: &Value) -> Option<()> {
         let address = Address::from_str(address).ok()?;
         if !self.accounts.contains_key(&address) {
             let balance = account.get("balance").map_or(Some(U256::ZERO), quantity)?;
@@ -84,16 +74,39 @@ impl RemoteState {
         }
         Some(())
     }
+}
 
-    /// Keeps the code, so that it is found by its hash.
-    fn info(&self, balance: U256, nonce: u64, code: Bytes) -> AccountInfo {
-        let mut code_hash = KECCAK256_EMPTY;
-        if !code.is_empty() {
-            code_hash = keccak256(&code);
-            let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-            codes.insert(code_hash, decode_code(code));
+impl RemoteState {
+    /// The state before block `number`, whose parent has this hash; nothing is known of it yet.
+    pub fn new(client: Arc<Client>, number: u64, parent: B256) -> Self {
+        let parent_number = number.saturating_sub(1);
+        Self { client, parent_number, parent, known: Mutex::default(), traced: false }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in the answer of `debug_traceBlockBy...` with the prestate tracer: of each account
+    /// and slot the first value, which is the one before the block.
+    ///
+    /// # Errors
+    /// What is wrong with the answer, in words.
+    pub fn add_trace(&mut self, trace: &Value) -> Result<(), String> {
+        let traces = trace.as_array().ok_or("the trace is not a list")?;
+        self.traced = true;
+        let mut known = self.known();
+        for (index, trace) in traces.iter().enumerate() {
+            let accounts = trace.get("result").and_then(Value::as_object);
+            let accounts =
+                accounts.ok_or_else(|| format!("the trace of transaction {index}: no result"))?;
+            for (address, account) in accounts {
+                known
+                    .add(address, account)
+                    .ok_or_else(|| format!("the trace of transaction {index}: {address}"))?;
+            }
         }
-        AccountInfo { balance, nonce, code_hash, ..AccountInfo::default() }.without_code()
+        Ok(())
     }
 
     fn ask_account(&self, address: Address) -> Result<AccountInfo, RpcError> {
@@ -105,7 +118,28 @@ impl RemoteState {
             _ => None,
         };
         let ((balance, nonce), code) = parsed.ok_or_else(|| unexpected(&answers))?;
-        Ok(self.info(balance, nonce, code))
+        let mut known = self.known();
+        let info = known.info(balance, nonce, code);
+        known.accounts.insert(address, info.clone());
+        Ok(info)
+    }
+
+    fn ask_slot(&self, address: Address, slot: U256) -> Result<U256, RpcError> {
+        let params = json!([address, B256::from(slot), self.at()]);
+        let value = self.client.call("eth_getStorageAt", &params)?;
+        let value = quantity(&value).ok_or_else(|| unexpected(&[value]))?;
+        self.known().slots.insert((address, slot), value);
+        Ok(value)
+    }
+
+    fn ask_block_hash(&self, ancestor: u64) -> Result<B256, RpcError> {
+        let params = json!([format!("{ancestor:#x}"), false]);
+        let block = self.client.call("eth_getBlockByNumber", &params)?;
+        let hash = block.get("hash").and_then(Value::as_str);
+        let hash = hash.and_then(|hash| B256::from_str(hash).ok());
+        let hash = hash.ok_or_else(|| unexpected(&[block]))?;
+        self.known().block_hashes.insert(ancestor, hash);
+        Ok(hash)
     }
 
     /// The block, by its hash (EIP-1898): a number could change its meaning meanwhile.
@@ -135,12 +169,17 @@ impl StateSource for RemoteState {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
         Ok(Box::new(self))
     }
+
+    fn is_slow(&self) -> bool {
+        !self.traced
+    }
 }
 
 impl StateReader for &RemoteState {
     fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, SourceError> {
-        let info = match self.accounts.get(&address) {
-            Some(info) => info.clone(),
+        let known = self.known().accounts.get(&address).cloned();
+        let info = match known {
+            Some(info) => info,
             None => self
                 .ask_account(address)
                 .map_err(|error| SourceError::new(Location::Account(address), error))?,
@@ -150,19 +189,14 @@ impl StateReader for &RemoteState {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, SourceError> {
-        if let Some(value) = self.slots.get(&(address, slot)) {
-            return Ok(*value);
-        }
-        let params = json!([address, B256::from(slot), self.at()]);
-        let value = self.client.call("eth_getStorageAt", &params);
-        value
-            .and_then(|value| quantity(&value).ok_or_else(|| unexpected(&[value])))
+        let known = self.known().slots.get(&(address, slot)).copied();
+        known
+            .map_or_else(|| self.ask_slot(address, slot), Ok)
             .map_err(|error| SourceError::new(Location::Storage(address, slot), error))
     }
 
     fn code(&mut self, hash: B256) -> Result<Bytecode, SourceError> {
-        let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        let code = codes.get(&hash).cloned();
+        let code = self.known().codes.get(&hash).cloned();
         code.ok_or_else(|| SourceError::new(Location::Code(hash), "no account read so far has it"))
     }
 
@@ -170,14 +204,9 @@ impl StateReader for &RemoteState {
         if ancestor == self.parent_number {
             return Ok(self.parent);
         }
-        let params = json!([format!("{ancestor:#x}"), false]);
-        let block = self.client.call("eth_getBlockByNumber", &params);
-        block
-            .and_then(|block| {
-                let hash = block.get("hash").and_then(Value::as_str);
-                let hash = hash.and_then(|hash| B256::from_str(hash).ok());
-                hash.ok_or_else(|| unexpected(&[block]))
-            })
+        let known = self.known().block_hashes.get(&ancestor).copied();
+        known
+            .map_or_else(|| self.ask_block_hash(ancestor), Ok)
             .map_err(|error| SourceError::new(Location::BlockHash(ancestor), error))
     }
 }

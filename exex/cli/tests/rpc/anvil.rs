@@ -51,7 +51,7 @@ impl Anvil {
     }
 
     fn try_call(&self, method: &str, params: &Value) -> Option<Value> {
-        let client = braid_cli::rpc::Client::new(&self.url, Duration::from_secs(10), 0);
+        let client = braid_cli::rpc::Client::new(&self.url, Duration::from_secs(10), 0, 1);
         client.call(method, params).ok()
     }
 

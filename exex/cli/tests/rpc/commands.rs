@@ -2,7 +2,7 @@
 
 use super::{
     Run, blocks, braid,
-    mock::{Mock, World},
+    mock::{Fault, Mock, World},
     shadow, world,
 };
 use braid_shadow::recorded::{RecordedBlock, StateCheck, files};
@@ -120,6 +120,45 @@ fn records_are_written_proved_and_replayable() {
             assert_ne!(check, StateCheck::Unchecked);
         }
     }
+}
+
+#[test]
+fn keys_are_read_several_at_once_and_the_record_is_the_same() {
+    let record = |connections: &str| {
+        let mut world = world(2, 7);
+        world.delay = Duration::from_millis(3);
+        let mock = Mock::start(world);
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = braid(&["record", "--rpc-url", &mock.url(), "--state", "reads"]);
+        command.args(["--block", "latest", "--connections", connections, "--out"]);
+        assert_eq!(command.arg(folder.path()).status().unwrap().code(), Some(0));
+        let files = files(folder.path()).unwrap();
+        let record = RecordedBlock::read(&files[0]).unwrap().to_value().unwrap();
+        let world = mock.world();
+        (record, world.most_at_once, world.requests)
+    };
+    let (one, most, requests) = record("1");
+    assert_eq!(most, 1);
+    let (many, most, asked) = record("16");
+    assert!((4..=16).contains(&most), "{most}");
+    assert_eq!(many, one);
+    // What threads guess to be read, and is not, is little.
+    assert!(asked >= requests && asked <= requests + requests / 10, "{asked}, {requests}");
+}
+
+#[test]
+fn one_failed_proof_ends_the_record() {
+    let mut world = world(1, 8);
+    world.fault("eth_getProof", [Fault::Error(-32_000, "no such proof today")]);
+    let mock = Mock::start(world);
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = braid(&["record", "--rpc-url", &mock.url(), "--state", "reads"]);
+    command.args(["--block", "latest", "--out"]);
+    let output = command.arg(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no such proof today"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 /// What goes wrong with one answer.
@@ -49,6 +50,12 @@ pub struct World {
     pub gave_receipts: u64,
     /// Changes a result.
     pub alter: fn(&str, &mut Value),
+    /// How long each answer takes.
+    pub delay: Duration,
+    /// How many requests came, and how many are and at most were under way at once.
+    pub requests: usize,
+    under_way: usize,
+    pub most_at_once: usize,
 }
 
 impl World {
@@ -67,6 +74,10 @@ impl World {
             asked_for_head: 0,
             gave_receipts: 0,
             alter: |_, _| {},
+            delay: Duration::ZERO,
+            requests: 0,
+            under_way: 0,
+            most_at_once: 0,
         }
     }
 
@@ -285,8 +296,9 @@ impl Mock {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
+                    let world = world.clone();
                     // A client that hangs up early is its own affair.
-                    let _closed = talk(&world, stream);
+                    thread::spawn(move || talk(&world, stream));
                 }
             })
         };
@@ -345,9 +357,11 @@ fn talk(world: &Mutex<World>, stream: TcpStream) -> std::io::Result<()> {
         Value::Array(calls) => calls.clone(),
         call => vec![call.clone()],
     };
+    take_time(world);
     let mut answers = Vec::new();
     for call in &calls {
-        match reply(&mut world.lock().unwrap(), call) {
+        let answer = reply(&mut world.lock().unwrap(), call);
+        match answer {
             Ok(answer) => answers.push(answer),
             Err(fault) => return spoil(&stream, &fault),
         }
@@ -355,6 +369,19 @@ fn talk(world: &Mutex<World>, stream: TcpStream) -> std::io::Result<()> {
     let batch = Value::Array(answers.clone());
     let answer = if request.is_array() { batch } else { answers.remove(0) };
     send(&stream, 200, &answer.to_string())
+}
+
+/// Lets the request's time pass, and counts it.
+fn take_time(world: &Mutex<World>) {
+    let delay = {
+        let mut world = world.lock().unwrap();
+        world.requests += 1;
+        world.under_way += 1;
+        world.most_at_once = world.most_at_once.max(world.under_way);
+        world.delay
+    };
+    thread::sleep(delay);
+    world.lock().unwrap().under_way -= 1;
 }
 
 fn reply(world: &mut World, call: &Value) -> Result<Value, Fault> {
