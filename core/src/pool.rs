@@ -14,7 +14,7 @@ mod round_trip;
 mod tasks;
 
 use crate::sync::{
-    Line, Mutex,
+    Line, Mutex, Stopwatch,
     atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
     spin_while,
     thread::{self, JoinHandle},
@@ -25,7 +25,7 @@ use std::{
     mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tasks::Tasks;
 pub(crate) use tasks::{Offered, Work};
@@ -416,7 +416,7 @@ impl Shared {
 
     fn spin(&self, seen: &Seen) {
         let idle = || self.gate.is_idle(seen) && !self.wants_help();
-        let start = Instant::now();
+        let start = Stopwatch::start();
         loop {
             let (before, under_way) = (self.done_alone(), self.gate.is_open());
             spin_while(SPIN, idle);
@@ -432,6 +432,7 @@ impl Shared {
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn threads_stay_awake_while_small_blocks_go_by_but_not_for_ever() {

@@ -39,6 +39,19 @@ pub(crate) fn spin_while(limit: Duration, idle: impl Fn() -> bool) {
     }
 }
 
+/// Tells for how long something goes on.
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// How often a thread looks for a lock that is held for a moment only, before it sleeps, and how
 /// long it waits between two looks: some ten microseconds in all.
 const TRIES: u32 = 64;
