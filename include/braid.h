@@ -25,7 +25,7 @@
  * The version of the ABI that this header describes: the major number in the upper 16 bits. A
  * library fits where its major number is the same and its minor number is not smaller.
  */
-#define BRAID_ABI_VERSION 3
+#define BRAID_ABI_VERSION 4
 
 /**
  * A step: system calls before the transactions.
@@ -154,6 +154,14 @@
  * The callbacks must not run at the same time: the library calls one at a time.
  */
 #define BRAID_READER_SERIAL 1
+
+/**
+ * A read takes much longer than the step of a transaction that asks for it, as from a disk or over a
+ * network (from some 10 microseconds on): the library keeps as many reads under way as the executor
+ * has threads, which should be several times as many as there are cores. Not together with
+ * `BRAID_READER_SERIAL`. Since ABI 0.4.
+ */
+#define BRAID_READER_SLOW 2
 
 /**
  * The block's fork has requests (EIP-7685), though there may be none in the block.
