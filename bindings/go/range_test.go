@@ -56,7 +56,7 @@ func TestRange(t *testing.T) {
 		executor := newExecutor(t, threads)
 		for way := range 4 {
 			with := rangeOf(t, line)
-			with.ReceiptsRLP, with.Serial = true, way == 1
+			with.ReceiptsRLP, with.Serial, with.SlowReads = true, way == 1, way == 3
 			if way == 2 {
 				with.Reader, with.Prestate = nil, state
 			}

@@ -174,9 +174,11 @@ void test_arguments(const host *host) {
     request.reader = &host->reader;
     CHECK_EQUAL(host_execute(host, &request), BRAID_INVALID_ARGUMENT);
     braid_reader reader = host->reader;
-    reader.flags = 2;
+    reader.flags = 1u << 31;
     request.prestate = NULL;
     request.reader = &reader;
+    CHECK_EQUAL(host_execute(host, &request), BRAID_INVALID_ARGUMENT);
+    reader.flags = BRAID_READER_SLOW | BRAID_READER_SERIAL;
     CHECK_EQUAL(host_execute(host, &request), BRAID_INVALID_ARGUMENT);
     braid_executor *executor = NULL;
     braid_executor_options options = {sizeof options, 1025, 0, 0};

@@ -305,14 +305,6 @@ static int most_at_once(const host *of, uint32_t flags) {
 void test_slow(const host *host) {
     CHECK_EQUAL(most_at_once(host, 0), 1);
     CHECK(most_at_once(host, BRAID_READER_SLOW) > 1);
-    braid_reader reader = host->reader;
-    braid_request request = host->request;
-    request.prestate = NULL;
-    request.reader = &reader;
-    reader.flags = BRAID_READER_SLOW | BRAID_READER_SERIAL;
-    CHECK_EQUAL(host_execute(host, &request), BRAID_INVALID_ARGUMENT);
-    reader.flags = BRAID_READER_SLOW << 1;
-    CHECK_EQUAL(host_execute(host, &request), BRAID_INVALID_ARGUMENT);
 }
 
 static void *execute_often(void *of) {

@@ -10,8 +10,10 @@
 //! balance, nonce, code hash and code belong together; a missing account is `None`; storage of a
 //! missing, destroyed or newly created account never asks the source.
 
+mod observe;
+
 use super::{
-    evm::Observe,
+    evm::Observe as _,
     hot::is_wallet,
     listed::{Listed, Span},
     parent::Parent,
@@ -389,55 +391,6 @@ impl<'b> View<'b> {
             Some(base) if base.code_hash == hash => cell.code().cloned(),
             _ => self.tables.code(&hash).or_else(|| self.claims(None)?.0.code(&hash)),
         }
-    }
-
-    /// The logged read of an observed account. What is observed was loaded before; should it ever
-    /// not, nothing of this execution is soft.
-    fn read_of(&mut self, address: Address) -> Option<&mut AccountRead> {
-        let id = self.account_id(&address);
-        match self.seen(id) {
-            Some(place) => self.reads.accounts.get_mut(place),
-            None => {
-                self.everything_observed();
-                None
-            }
-        }
-    }
-}
-
-impl Observe for View<'_> {
-    fn balance_observed(&mut self, address: Address) {
-        if let Some(read) = self.read_of(address) {
-            read.hard_balance = true;
-        }
-    }
-
-    fn sender_observed(&mut self, address: Address, spending: U256) {
-        let read = match self.sender {
-            Some(place) => self.reads.accounts.get_mut(place),
-            None => self.read_of(address),
-        };
-        if let Some(read) = read {
-            read.hard_nonce = true;
-            read.debits = read.debits.saturating_add(spending);
-        }
-    }
-
-    fn nonce_observed(&mut self, address: Address) {
-        if let Some(read) = self.read_of(address) {
-            read.hard_nonce = true;
-        }
-    }
-
-    fn debit_attempted(&mut self, address: Address, value: U256) {
-        if let Some(read) = self.read_of(address) {
-            read.debits = read.debits.saturating_add(value);
-        }
-    }
-
-    fn everything_observed(&mut self) {
-        self.lens.soft = false;
-        self.reads.accounts.iter_mut().for_each(AccountRead::harden);
     }
 }
 

@@ -98,3 +98,26 @@ impl<DB: Database> StateReader for LockedReader<'_, DB> {
         answer.map_err(|e| SourceError::new(Location::BlockHash(number), e))
     }
 }
+
+#[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
+mod tests {
+    use super::*;
+    use crate::source::MemoryState;
+    use revm::database::{CacheDB, EmptyDB};
+
+    #[test]
+    fn a_source_may_be_called_slow_and_answers_as_before() {
+        let (address, info) = (Address::repeat_byte(7), AccountInfo::from_balance(U256::from(5)));
+        let mut database = CacheDB::new(EmptyDB::new());
+        database.insert_account_info(address, info.clone());
+        let mut memory = MemoryState::default();
+        memory.insert_account(address, info);
+        let (database, memory) = (SlowReads(SyncDatabase(database)), SlowReads(memory));
+        assert!(database.is_slow() && memory.is_slow());
+        assert!(!database.0.is_slow() && !memory.0.is_slow());
+        for source in [&database as &dyn StateSource, &memory] {
+            let account = source.reader().unwrap().account(address).unwrap().unwrap();
+            assert_eq!(account.balance, U256::from(5));
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The primitives of loom or shuttle in the shape of [`super::native`]. Spinning and sleeping
-//! become a yield, and whatever has begun has gone on for long: a model has no time. The real one may
-//! decide nothing here, or else a schedule would not be the same when it is gone through again.
+//! become a yield, and whatever has begun has gone on for ever: a model has no time. The real one
+//! may decide nothing here, or else a schedule would be another one when it is repeated.
 
 #[cfg(all(feature = "loom", not(feature = "shuttle")))]
 use loom as model;

@@ -236,8 +236,8 @@ fn document(fetcher: &Fetcher, listed: &Listed, work: &Work) -> Result<Value, Re
 }
 
 /// Lets many threads ask for what the block reads, each thing once, so that a client far away is
-/// waited for a few times and not a thousand times. What comes of the execution does not matter: the
-/// source remembers the answers, and sequential execution asks for what is missing.
+/// waited for a few times and not a thousand times. What comes of the execution does not matter:
+/// the source remembers the answers, and sequential execution asks for what is missing.
 fn read_together(threads: usize, work: &Work, source: &dyn StateSource) {
     let engine = Engine::new(Options { threads, ..Options::default() });
     let bounded = Noted::new(source, MAX_STATE);

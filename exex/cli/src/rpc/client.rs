@@ -133,8 +133,8 @@ type Failure = (RpcError, Option<Duration>);
 impl Client {
     /// A client; nothing is sent yet.
     ///
-    /// So many connections are kept for later requests; more requests than that at the same time make
-    /// connections of their own.
+    /// So many connections are kept for later requests; more requests than that at the same time
+    /// make connections of their own.
     pub fn new(url: &str, timeout: Duration, retries: u32, connections: u16) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
@@ -191,11 +191,11 @@ impl Client {
         self.retried(|| Ok(results(self.send(&request)?, calls.len())?))
     }
 
-    /// Calls a method once with each of these parameters, with so many requests at a time; the results
-    /// are in their order.
+    /// Calls a method once with each of these parameters, with so many requests at a time; the
+    /// results are in their order.
     ///
     /// # Errors
-    /// As [`Self::call`]; of the calls that fail before the others end, the first one's in this order.
+    /// As [`Self::call`]; where several calls fail, that of the first one in this order.
     pub fn call_each(
         &self,
         method: &str,

@@ -5,8 +5,8 @@
 //! hashes) is asked for when execution comes to it. Without a trace everything is.
 //!
 //! Invariants: every request is for the state of one block, named by its hash; a failed request is
-//! an error, never a zero; what was answered is remembered, so that whoever reads the same once more
-//! asks nobody.
+//! an error, never a zero; what was answered is remembered, so that whoever reads the same once
+//! more asks nobody.
 
 use super::{
     chain::number,
