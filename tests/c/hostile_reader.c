@@ -113,17 +113,18 @@ static braid_request trick_request(const host *host, const braid_reader *reader)
     return request;
 }
 
-/* The k-th call fails, for every k: once, and for good. A speculative read that fails once may be
+/* The k-th call fails, for every k: once, and for good; also of a slow reader. A speculative read that fails once may be
    repeated, so the block may still be executed; it is never invalid. */
 void test_failing_reads(const host *host) {
-    for (int on = 0; on < 2; on++) {
-        int failed = 0;
+    for (int way = 0; way < 4; way++) {
+        int on = way % 2, failed = 0;
         for (int k = 1;; k++) {
             trick trick = trick_new(host);
             trick.at = k;
             trick.on = on;
             trick.answer = FAILURE;
             braid_reader reader = trick_reader(&trick);
+            reader.flags = way < 2 ? 0 : BRAID_READER_SLOW;
             braid_request request = trick_request(host, &reader);
             int64_t transaction;
             int32_t host_code;
@@ -219,6 +220,7 @@ void test_cancel(const host *host) {
         trick.at = k;
         trick.cancel = cancel;
         braid_reader reader = trick_reader(&trick);
+        reader.flags = k % 2 == 0 ? BRAID_READER_SLOW : 0;
         request = trick_request(host, &reader);
         request.cancel = cancel;
         int32_t status = host_execute(host, &request);
