@@ -1,7 +1,8 @@
 //! Keeps up with a client's tip.
 //!
 //! Role: ask for the newest block, find out how it joins what was seen before, and hand every
-//! block in between to the shadow, oldest first, no more than it takes.
+//! block in between to the shadow, oldest first, no more than it takes. Threads fetch what the next
+//! few blocks need while the shadow is at one.
 //!
 //! Invariants: each block handed over is the child of the one before it, except after a
 //! reorganisation, which starts at the last common block, and after a skip to the tip, which is
@@ -10,9 +11,10 @@
 use super::{ShadowArgs, report::Reporter};
 use crate::rpc::{Fetcher, RpcError, client::MAX_PAUSE, fetch::Listed};
 use alloy_primitives::B256;
-use braid_shadow::{Job, Reason, Shadow, Skip};
+use braid_shadow::{Job, Reason, Shadow, Skip, Work};
 use std::{
     collections::VecDeque,
+    panic::resume_unwind,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -167,6 +169,21 @@ impl<'a> Follower<'a> {
         self.recent.clear();
     }
 
+    /// What gives the block's work: a thread that fetches it already, unless the user wants none or
+    /// the system gives none.
+    fn fetch(&self, block: Listed) -> impl FnOnce() -> Result<Work, Skip> + Send + use<> {
+        let (fetcher, block) = (self.fetcher.clone(), Arc::new(block));
+        let work = move || fetcher.work(&block);
+        let fetching = (self.args.ahead > 0).then(|| {
+            let thread = thread::Builder::new().name("braid-fetch".to_owned());
+            thread.spawn(work.clone()).ok()
+        });
+        move || match fetching.flatten() {
+            Some(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            None => work(),
+        }
+    }
+
     fn follows(&self, block: &Listed) -> bool {
         self.recent.back().is_none_or(|(_, hash)| *hash == block.parent)
     }
@@ -215,14 +232,15 @@ impl<'a> Follower<'a> {
         to
     }
 
-    /// Hands a block over when the shadow has room for it.
+    /// Hands a block over when the shadow has room for it. What it needs is fetched from now on,
+    /// while the blocks before it are dealt with.
     fn hand_over(&mut self, block: Listed) {
-        while self.shadow.counters().waiting >= 2 && !self.stop.load(Ordering::Relaxed) {
+        let room = usize::from(self.args.ahead).max(1);
+        while self.shadow.counters().waiting >= room && !self.stop.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(2));
         }
         let (number, hash) = (block.number, block.hash);
-        let fetcher = self.fetcher.clone();
-        self.shadow.submit(Job::new(number, hash, move || fetcher.work(&block)));
+        self.shadow.submit(Job::new(number, hash, self.fetch(block)));
         self.handed_over += 1;
         self.next = Some(number + 1);
         self.recent.push_back((number, hash));

@@ -43,6 +43,10 @@ pub struct ShadowArgs {
     #[arg(long, value_name = "BLOCKS", default_value_t = 64,
         value_parser = clap::value_parser!(u64).range(1..))]
     pub max_lag: u64,
+    /// How many blocks are fetched, with their state, while another one is executed; 0: none.
+    #[arg(long, value_name = "BLOCKS", default_value_t = 4,
+        value_parser = clap::value_parser!(u8).range(0..=64))]
+    pub ahead: u8,
     /// How often the client is asked for its newest block, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 500,
         value_parser = clap::value_parser!(u64).range(1..))]
@@ -93,6 +97,7 @@ impl ShadowArgs {
         Settings {
             threads: self.threads.map_or(defaults.threads.max(waiting), usize::from),
             deadline: Duration::from_secs(self.deadline),
+            max_lag: defaults.max_lag.max(self.ahead.into()),
             sample_every: self.sample_every,
             // Nobody is harmed by a failing feed here, and it may recover.
             max_failures: 0,

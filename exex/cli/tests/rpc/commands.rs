@@ -123,6 +123,26 @@ fn records_are_written_proved_and_replayable() {
 }
 
 #[test]
+fn the_next_blocks_are_fetched_while_one_is_executed() {
+    let shadow = |ahead: &str| {
+        let mut world = world(8, 9);
+        world.delay = Duration::from_millis(20);
+        let mock = Mock::start(world);
+        let folder = tempfile::tempdir().unwrap();
+        let first = mock.world().first();
+        let run = Run::of(shadow(&mock.url(), first, 8, folder.path()).args(["--ahead", ahead]));
+        assert_eq!(run.results(), ["match"; 8], "{run:?}");
+        let numbers: Vec<_> = run.blocks.iter().map(|block| block["block"].as_u64()).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+        let most = mock.world().most_at_once;
+        most
+    };
+    // The next block's header is asked for beside what the one at hand needs.
+    assert!(shadow("0") <= 2);
+    assert!((3..=6).contains(&shadow("4")));
+}
+
+#[test]
 fn keys_are_read_several_at_once_and_the_record_is_the_same() {
     let record = |connections: &str| {
         let mut world = world(2, 7);
@@ -143,7 +163,7 @@ fn keys_are_read_several_at_once_and_the_record_is_the_same() {
     assert!((4..=16).contains(&most), "{most}");
     assert_eq!(many, one);
     // What threads guess to be read, and is not, is little.
-    assert!(asked >= requests && asked <= requests + requests / 10, "{asked}, {requests}");
+    assert!(asked >= requests && asked <= requests + requests / 4, "{asked}, {requests}");
 }
 
 #[test]

@@ -13,11 +13,12 @@ use std::{process::Stdio, thread, time::Duration};
 const BLOCK: &str = "eth_getBlockByNumber";
 const WITNESS: &str = "debug_executionWitness";
 
+/// One block after the other, so that the first fault is the first block's.
 fn run(world: World, blocks: usize) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let first = world.first();
     let mock = Mock::start(world);
-    Run::of(&mut shadow(&mock.url(), first, blocks, folder.path()))
+    Run::of(shadow(&mock.url(), first, blocks, folder.path()).args(["--ahead", "0"]))
 }
 
 #[test]
