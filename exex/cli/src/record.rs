@@ -10,11 +10,14 @@
 use crate::{
     exit::{EXIT_CODES, Exit},
     replay::report::line,
-    rpc::{Fetcher, RpcArgs, RpcError, RpcOptions, fetch::Listed},
+    rpc::{
+        Fetcher, RpcArgs, RpcError, RpcOptions,
+        fetch::{Listed, MAX_STATE},
+    },
 };
 use alloy_primitives::B256;
 use braid_core::{
-    Engine, Options, Outcome, OutputKind, StateChanges, StateSource, outcome::AccountChange,
+    Engine, Options, Outcome, OutputKind, StateChanges, outcome::AccountChange,
     sequential::execute_stock,
 };
 use braid_shadow::{
@@ -24,9 +27,6 @@ use braid_shadow::{
 use clap::Args;
 use serde_json::{Value, json};
 use std::{fs, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
-
-/// The most bytes of state that a recorded block may have read.
-const MAX_STATE: usize = 1 << 30;
 
 /// Which blocks to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,9 +217,6 @@ fn document(fetcher: &Fetcher, listed: &Listed, work: &Work) -> Result<Value, Re
         }
         ParentState::Source(source) => source,
     };
-    if source.is_slow() {
-        read_together(fetcher.connections(), work, &**source);
-    }
     let noted = Noted::new(&**source, MAX_STATE);
     let (chain, block) = (&work.chain, &work.block);
     let outcome =
@@ -233,15 +230,6 @@ fn document(fetcher: &Fetcher, listed: &Listed, work: &Work) -> Result<Value, Re
         document["proofs"] = proofs;
     }
     Ok(document)
-}
-
-/// Lets many threads ask for what the block reads, each thing once, so that a client far away is
-/// waited for a few times and not a thousand times. What comes of the execution does not matter:
-/// the source remembers the answers, and sequential execution asks for what is missing.
-fn read_together(threads: usize, work: &Work, source: &dyn StateSource) {
-    let engine = Engine::new(Options { threads, ..Options::default() });
-    let bounded = Noted::new(source, MAX_STATE);
-    let _outcome = engine.execute(&work.chain, &work.block, &bounded);
 }
 
 /// Proofs of everything that the block changed, before and after it; `None` where the client gives

@@ -12,9 +12,9 @@ use super::{
 use alloy_consensus::{Header, TxType};
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{Address, B256, Bytes, Log};
-use braid_core::Receipt;
+use braid_core::{Block, Engine, ExecuteError, HostError, Options, Receipt};
 use braid_shadow::{
-    ParentState, Reason, Reference, Skip, Work,
+    Noted, ParentState, Reason, Reference, Skip, Work,
     recorded::{Problem, RecordedBlock, read_header},
 };
 use clap::ValueEnum;
@@ -27,6 +27,9 @@ use std::{
     },
     time::Duration,
 };
+
+/// The most bytes of state that a block may read key by key.
+pub const MAX_STATE: usize = 1 << 30;
 
 /// Where the state before a block comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -202,7 +205,7 @@ impl Fetcher {
         document.insert("prestate".to_owned(), json!({}));
         document.insert("parent".to_owned(), self.parent(block)?);
         let record = self.record(document, block)?;
-        let mut state = RemoteState::new(self.patient.clone(), block.number, block.parent);
+        let state = RemoteState::new(self.patient.clone(), block.number, block.parent);
         if traced && !record.block.transactions.is_empty() {
             let params = json!([block.hash, { "tracer": "prestateTracer" }]);
             let trace = self.patient.call("debug_traceBlockByHash", &params);
@@ -210,6 +213,7 @@ impl Fetcher {
             let bad = |error| Skip::new(Reason::Feed, format!("debug_traceBlockByHash: {error}"));
             state.add_trace(&trace).map_err(bad)?;
         }
+        self.read_together(&record.block, &state)?;
         Ok(Work {
             chain: self.rules.chain.clone(),
             config: self.rules.config.clone(),
@@ -221,6 +225,26 @@ impl Fetcher {
             complete: !traced,
             reference: self.reference(block)?,
         })
+    }
+
+    /// Lets many threads ask for what the block reads, each thing once. The state remembers the
+    /// answers; what comes of the execution does not matter.
+    fn read_together(&self, block: &Block, state: &RemoteState) -> Result<(), Skip> {
+        let engine =
+            Engine::new(Options { threads: self.connections.into(), ..Options::default() });
+        let bounded = Noted::new(state, MAX_STATE);
+        let outcome = engine.execute(&self.rules.chain, block, &bounded);
+        state.complete();
+        match outcome {
+            Err(ExecuteError::Host(HostError::Source(_))) if bounded.is_full() => {
+                let detail = format!("the block reads more than {MAX_STATE} bytes of state");
+                Err(Skip::new(Reason::Memory, detail))
+            }
+            Err(ExecuteError::Host(error @ HostError::Source(_))) => {
+                Err(Skip::new(Reason::Source, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The part of a recorded block that does not depend on where the state comes from.

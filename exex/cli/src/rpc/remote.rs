@@ -22,7 +22,10 @@ use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// The state before a block.
@@ -33,8 +36,8 @@ pub struct RemoteState {
     parent_number: u64,
     parent: B256,
     known: Mutex<Known>,
-    /// Whether a trace told most of what the block reads.
-    traced: bool,
+    /// Whether what the block reads has been read already.
+    complete: AtomicBool,
 }
 
 /// What a trace told, and what was answered since.
@@ -80,7 +83,13 @@ impl RemoteState {
     /// The state before block `number`, whose parent has this hash; nothing is known of it yet.
     pub fn new(client: Arc<Client>, number: u64, parent: B256) -> Self {
         let parent_number = number.saturating_sub(1);
-        Self { client, parent_number, parent, known: Mutex::default(), traced: false }
+        let (known, complete) = Default::default();
+        Self { client, parent_number, parent, known, complete }
+    }
+
+    /// Says that what the block reads has been read: what is asked from now on takes no time.
+    pub(super) fn complete(&self) {
+        self.complete.store(true, Ordering::Relaxed);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -92,9 +101,8 @@ impl RemoteState {
     ///
     /// # Errors
     /// What is wrong with the answer, in words.
-    pub fn add_trace(&mut self, trace: &Value) -> Result<(), String> {
+    pub fn add_trace(&self, trace: &Value) -> Result<(), String> {
         let traces = trace.as_array().ok_or("the trace is not a list")?;
-        self.traced = true;
         let mut known = self.known();
         for (index, trace) in traces.iter().enumerate() {
             let accounts = trace.get("result").and_then(Value::as_object);
@@ -171,7 +179,7 @@ impl StateSource for RemoteState {
     }
 
     fn is_slow(&self) -> bool {
-        !self.traced
+        !self.complete.load(Ordering::Relaxed)
     }
 }
 

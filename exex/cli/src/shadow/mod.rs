@@ -8,7 +8,7 @@ pub mod report;
 
 use crate::{
     exit::{EXIT_CODES, Exit},
-    rpc::{Method, RpcArgs},
+    rpc::RpcArgs,
 };
 use braid_shadow::{Reports, Settings, Shadow};
 use clap::Args;
@@ -54,8 +54,7 @@ pub struct ShadowArgs {
     /// How long the client may be unreachable before the command gives up, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub give_up: u64,
-    /// Threads that execute a block (default: half the cores, at least two; with `--state reads` as
-    /// many as requests may be under way).
+    /// Threads that execute a block (default: half the cores, at least two).
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// How long one block may take, its data included, in seconds.
@@ -90,12 +89,8 @@ impl ShadowArgs {
     fn settings(&self, reporter: &Arc<Reporter>) -> Settings {
         let defaults = Settings::default();
         let reporter = reporter.clone();
-        let waiting = match self.rpc.options.state {
-            Method::Reads => self.rpc.options.connections.into(),
-            Method::Auto | Method::Witness | Method::Prestate => 0,
-        };
         Settings {
-            threads: self.threads.map_or(defaults.threads.max(waiting), usize::from),
+            threads: self.threads.map_or(defaults.threads, usize::from),
             deadline: Duration::from_secs(self.deadline),
             max_lag: defaults.max_lag.max(self.ahead.into()),
             sample_every: self.sample_every,
