@@ -134,8 +134,7 @@ fn the_next_blocks_are_fetched_while_one_is_executed() {
         assert_eq!(run.results(), ["match"; 8], "{run:?}");
         let numbers: Vec<_> = run.blocks.iter().map(|block| block["block"].as_u64()).collect();
         assert!(numbers.is_sorted(), "{numbers:?}");
-        let most = mock.world().most_at_once;
-        most
+        mock.world().most_at_once
     };
     // The next block's header is asked for beside what the one at hand needs.
     assert!(shadow("0") <= 2);

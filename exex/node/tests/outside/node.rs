@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a node has been up when it is asked to end. One that ends within its first second is now
-/// and then aborted by RocksDB (`pthread lock: Invalid argument`), whose threads outlive what they
-/// use: reth v2.5.1 itself, with `--braid.off` too.
+/// How long a node has been up when it is asked to end. One that ends within its first second is
+/// now and then aborted by RocksDB (`pthread lock: Invalid argument`), whose threads outlive what
+/// they use: reth v2.5.1 itself, with `--braid.off` too.
 const SETTLED: Duration = Duration::from_secs(3);
 
 /// A port of the loopback interface that nobody listens on.
