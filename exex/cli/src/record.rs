@@ -26,7 +26,13 @@ use braid_shadow::{
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::{fs, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    collections::VecDeque, fs, ops::RangeInclusive, panic::resume_unwind, path::PathBuf,
+    str::FromStr, thread, time::Duration,
+};
+
+/// How many blocks are fetched at once, the one that is replayed included.
+const AHEAD: usize = 4;
 
 /// Which blocks to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +100,8 @@ pub fn run(args: &RecordArgs) -> Exit {
     };
     let engine = Engine::new(Options { forced: true, ..Options::default() });
     let mut exit = Exit::Fine;
-    for number in blocks {
-        match record(&fetcher, &engine, number) {
+    each_fetched(&fetcher, blocks, |number, fetched| {
+        match fetched.and_then(|fetched| fetched.verify(&engine)) {
             Ok((block, check)) => match block.write(&args.out) {
                 Ok(path) => report(args.json, &block, check, &path.display().to_string()),
                 Err(error) => exit = exit.max(complain(&error)),
@@ -109,8 +115,28 @@ pub fn run(args: &RecordArgs) -> Exit {
                 exit = exit.max(refusal.exit());
             }
         }
-    }
+    });
     exit
+}
+
+/// Fetches these blocks, a few of them at once, and gives them to `then` in their order.
+fn each_fetched(
+    fetcher: &Fetcher,
+    mut numbers: RangeInclusive<u64>,
+    mut then: impl FnMut(u64, Result<Fetched, Refusal>),
+) {
+    thread::scope(|scope| {
+        let mut ahead = VecDeque::new();
+        loop {
+            while ahead.len() < AHEAD
+                && let Some(number) = numbers.next()
+            {
+                ahead.push_back((number, scope.spawn(move || Fetched::new(fetcher, number))));
+            }
+            let Some((number, thread)) = ahead.pop_front() else { return };
+            then(number, thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+    });
 }
 
 fn complain(error: &dyn std::fmt::Display) -> Exit {
@@ -135,7 +161,9 @@ pub(crate) fn fetch(
     let fetcher = options.fetcher(url, Duration::ZERO).map_err(|error| complain(&error))?;
     let number = *numbers(&fetcher, blocks).map_err(|error| complain(&error))?.start();
     let engine = Engine::new(Options { forced: true, ..Options::default() });
-    record(&fetcher, &engine, number).map(|(record, _)| record).map_err(|refusal| {
+    let fetched = Fetched::new(&fetcher, number);
+    let record = fetched.and_then(|fetched| fetched.verify(&engine));
+    record.map(|(record, _)| record).map_err(|refusal| {
         eprintln!("block {number} cannot be explained: {}", refusal.reason);
         refusal.exit()
     })
@@ -191,21 +219,28 @@ impl Refusal {
     }
 }
 
-/// Fetches one block and proves that its record replays; nothing is written.
-///
-/// # Errors
-/// Why there is no such record.
-pub fn record(
-    fetcher: &Fetcher,
-    engine: &Engine,
-    number: u64,
-) -> Result<(RecordedBlock, StateCheck), Refusal> {
-    let listed = fetcher.block(number).map_err(Refusal::unreadable)?;
-    let work = fetcher.work(&listed).map_err(Refusal::unreadable)?;
-    let document = document(fetcher, &listed, &work)?;
-    let record = RecordedBlock::from_value(&document).map_err(Refusal::unreadable)?;
-    let check = verify(engine, &record, &work.reference)?;
-    Ok((record, check))
+/// A block as its record would be written, not replayed yet.
+#[derive(Debug)]
+struct Fetched {
+    document: Value,
+    receipts: Reference,
+}
+
+impl Fetched {
+    /// Fetches a block, with what it reads and with proofs.
+    fn new(fetcher: &Fetcher, number: u64) -> Result<Self, Refusal> {
+        let listed = fetcher.block(number).map_err(Refusal::unreadable)?;
+        let work = fetcher.work(&listed).map_err(Refusal::unreadable)?;
+        let document = document(fetcher, &listed, &work)?;
+        Ok(Self { document, receipts: work.reference })
+    }
+
+    /// Proves that the record replays; nothing is written.
+    fn verify(self, engine: &Engine) -> Result<(RecordedBlock, StateCheck), Refusal> {
+        let record = RecordedBlock::from_value(&self.document).map_err(Refusal::unreadable)?;
+        let check = verify(engine, &record, &self.receipts)?;
+        Ok((record, check))
+    }
 }
 
 /// The JSON of the record.

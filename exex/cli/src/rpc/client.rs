@@ -9,7 +9,7 @@ use std::{
     fmt,
     panic::resume_unwind,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, ScopedJoinHandle},
@@ -125,6 +125,34 @@ pub struct Client {
     /// How long an unreachable client is waited for beyond the retries.
     patience: Duration,
     requests: Arc<AtomicU64>,
+    slots: Arc<Slots>,
+}
+
+/// How many more requests may be under way.
+#[derive(Debug)]
+struct Slots {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// One request's place among them.
+struct Slot<'s>(&'s Slots);
+
+impl Slots {
+    /// Waits until there is one.
+    fn take(&self) -> Slot<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = self.freed.wait_while(free, |free| *free == 0);
+        *free.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Slot(self)
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
 }
 
 /// One attempt's failure, and how long the client asked to wait.
@@ -133,8 +161,7 @@ type Failure = (RpcError, Option<Duration>);
 impl Client {
     /// A client; nothing is sent yet.
     ///
-    /// So many connections are kept for later requests; more requests than that at the same time
-    /// make connections of their own.
+    /// No more than so many requests are under way at once; others wait.
     pub fn new(url: &str, timeout: Duration, retries: u32, connections: u16) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
@@ -148,6 +175,10 @@ impl Client {
             retries,
             patience: Duration::ZERO,
             requests: Arc::default(),
+            slots: Arc::new(Slots {
+                free: Mutex::new(connections.max(1).into()),
+                freed: Condvar::new(),
+            }),
         }
     }
 
@@ -248,6 +279,7 @@ impl Client {
     }
 
     fn send(&self, request: &Value) -> Result<Value, Failure> {
+        let _slot = self.slots.take();
         self.requests.fetch_add(1, Ordering::Relaxed);
         let unreachable = |error: ureq::Error| (RpcError::Unreachable(error.to_string()), None);
         let mut response = self

@@ -51,7 +51,8 @@ pub struct RpcOptions {
     #[arg(long, value_name = "N", default_value_t = 4,
         value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: u32,
-    /// How many requests are under way at once where the state is read key by key.
+    /// How many requests are under way at once, at most: where state is read key by key, where
+    /// proofs are asked for, and for the next blocks.
     #[arg(long, value_name = "N", default_value_t = 16,
         value_parser = clap::value_parser!(u16).range(1..=256))]
     pub connections: u16,

@@ -166,6 +166,25 @@ fn keys_are_read_several_at_once_and_the_record_is_the_same() {
 }
 
 #[test]
+fn blocks_are_recorded_in_order_within_the_limit_of_requests() {
+    let mut world = world(6, 10);
+    world.delay = Duration::from_millis(20);
+    let mock = Mock::start(world);
+    let first = mock.world().first();
+    let range = format!("{first}..{}", first + 5);
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = braid(&["record", "--json", "--rpc-url", &mock.url(), "--block", &range]);
+    command.args(["--state", "prestate", "--connections", "3", "--out"]).arg(folder.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let number = |line: &str| serde_json::from_str::<Value>(line).unwrap()["block"].as_u64();
+    let numbers: Vec<_> = lines.lines().map(|line| number(line).unwrap()).collect();
+    assert_eq!(numbers, (first..first + 6).collect::<Vec<_>>());
+    assert_eq!(mock.world().most_at_once, 3);
+}
+
+#[test]
 fn one_failed_proof_ends_the_record() {
     let mut world = world(1, 8);
     world.fault("eth_getProof", [Fault::Error(-32_000, "no such proof today")]);
