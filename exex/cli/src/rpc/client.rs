@@ -1,4 +1,4 @@
-//! JSON-RPC over HTTP with bounded retries.
+//! JSON-RPC over HTTP with bounded retries, and a bound on requests under way.
 //!
 //! What is retried: no connection, a broken connection, a timeout, HTTP 429 and 5xx, and the error
 //! codes by which providers limit rates. What is not: every other answer, since asking again would

@@ -1,8 +1,9 @@
 //! Blocks with their state from any client, by JSON-RPC.
 //!
 //! Role: what `braid shadow`, `braid record` and `braid doctor` know of a client. [`Client`] sends
-//! requests with bounded retries; `chain` finds out whose rules hold; `fetch` turns a block's
-//! number into a checked block with a parent state; `remote` reads what a trace left out.
+//! requests, so many at once and no more, with bounded retries; `chain` finds out whose rules hold;
+//! `fetch` turns a block's number into a checked block with a parent state; `remote` reads what a
+//! trace left out.
 //!
 //! Invariant: nothing that a client says is believed without a check where there is one: blocks are
 //! checked against their hash, witnesses against the parent's state root, results against the
