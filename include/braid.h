@@ -157,7 +157,7 @@
 
 /**
  * A read takes much longer than the step of a transaction that asks for it, as from a disk or over
- * a network (from some 10 microseconds on): the library keeps as many reads under way as the
+ * a network (from some 30 microseconds on): the library keeps as many reads under way as the
  * executor has threads, which should be several times as many as there are cores. Not together
  * with `BRAID_READER_SERIAL`. Since ABI 0.4.
  */

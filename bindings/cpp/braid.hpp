@@ -666,7 +666,7 @@ struct ExecuteOptions {
     bool check_header = false;
     /// The reader is called by one thread at a time.
     bool serial_reader = false;
-    /// A read takes much longer than the step of a transaction that asks for it (from some 10
+    /// A read takes much longer than the step of a transaction that asks for it (from some 30
     /// microseconds on): as many reads are then under way as the executor has threads, which should be
     /// several times as many as there are cores. Not together with serial_reader.
     bool slow_reader = false;

@@ -90,7 +90,7 @@ type Request struct {
 	// Serial calls one method of Reader at a time.
 	Serial bool
 	// SlowReads says that a read takes much longer than the step of a transaction that asks for it
-	// (from some 10 microseconds on): as many reads are then under way as the executor has threads,
+	// (from some 30 microseconds on): as many reads are then under way as the executor has threads,
 	// which should be several times as many as there are cores. Not together with Serial.
 	SlowReads bool
 	// Prestate is the parent state; nil where Reader is given.
@@ -117,7 +117,7 @@ type RangeRequest struct {
 	// Serial calls one method of Reader at a time.
 	Serial bool
 	// SlowReads says that a read takes much longer than the step of a transaction that asks for it
-	// (from some 10 microseconds on): as many reads are then under way as the executor has threads,
+	// (from some 30 microseconds on): as many reads are then under way as the executor has threads,
 	// which should be several times as many as there are cores. Not together with Serial.
 	SlowReads bool
 	// Prestate is the state before the first block; nil where Reader is given.

@@ -41,7 +41,7 @@ pub const BRAID_ABSENT: i32 = 1;
 /// The callbacks must not run at the same time: the library calls one at a time.
 pub const BRAID_READER_SERIAL: u32 = 1;
 /// A read takes much longer than the step of a transaction that asks for it, as from a disk or over
-/// a network (from some 10 microseconds on): the library keeps as many reads under way as the
+/// a network (from some 30 microseconds on): the library keeps as many reads under way as the
 /// executor has threads, which should be several times as many as there are cores. Not together
 /// with `BRAID_READER_SERIAL`. Since ABI 0.4.
 pub const BRAID_READER_SLOW: u32 = 2;
