@@ -45,11 +45,11 @@ pub trait StateSource: Sync {
     fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError>;
 
     /// Whether a read takes much longer than the step of a transaction that asks for it, as from a
-    /// disk or over a network: some thirty microseconds and more. Threads that wait for a read leave
-    /// their core to others, so such a source deserves an engine with several times as many threads
-    /// as there are cores; and its engine takes every block of two or more transactions to all of
-    /// them. A source that answers one read at a time has nothing to gain. [`SlowReads`] says it of
-    /// any source.
+    /// disk or over a network: some thirty microseconds and more. Threads that wait for a read
+    /// leave their core to others, so such a source deserves an engine with several times as many
+    /// threads as there are cores; and its engine takes every block of two or more transactions to
+    /// all of them. A source that answers one read at a time has nothing to gain. [`SlowReads`]
+    /// says it of any source.
     fn is_slow(&self) -> bool {
         false
     }
