@@ -9,7 +9,7 @@ mod common;
 
 use alloy_hardforks::EthereumHardfork as Fork;
 use alloy_primitives::{Address, B256, U256};
-use braid_core::{Engine, Optimisations, Options, OutputKind};
+use braid_core::{Engine, Optimisations, Options, OutputKind, sequential::execute_bare};
 use common::{
     asm::{asm, part},
     line::Story,
@@ -141,6 +141,8 @@ fn send(scene: &mut Scene, count: u8, rng: &mut SmallRng) {
 fn engines() -> Vec<Engine> {
     let only = Optimisations { shared_checks: true, ..Optimisations::NONE };
     let without = Optimisations { shared_checks: false, ..Optimisations::ALL };
+    let endomorphism = Optimisations { endomorphism: true, ..Optimisations::NONE };
+    let bitwise = Optimisations { endomorphism: false, ..Optimisations::ALL };
     [
         (1, true, Optimisations::ALL),
         (2, true, Optimisations::ALL),
@@ -149,6 +151,8 @@ fn engines() -> Vec<Engine> {
         (8, true, Optimisations::ALL),
         (8, true, only),
         (3, true, without),
+        (2, true, endomorphism),
+        (3, true, bitwise),
     ]
     .map(|(threads, forced, optimisations)| {
         Engine::new(Options { threads, forced, optimisations, ..Options::default() })
@@ -168,6 +172,8 @@ fn whoever_takes_part_the_block_is_the_same() {
             send(&mut scene, count, &mut SmallRng::seed_from_u64(seed));
             let stock = scene.stock(OutputKind::Flat);
             assert!(stock.is_ok(), "{stock:?}");
+            let bare = execute_bare(&scene.chain, &scene.block, &scene.state, OutputKind::Flat);
+            common::scene::assert_same(&format!("{fork:?}, seed {seed}, bare"), &stock, &bare);
             for engine in &engines {
                 let what = format!("{fork:?}, seed {seed}, {:?}", engine.options());
                 let outcome = engine.execute(&scene.chain, &scene.block, &scene.state);

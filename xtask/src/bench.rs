@@ -108,6 +108,7 @@ impl Plan {
             "revalidate",
             "learning",
             "shared-checks",
+            "endomorphism",
             "all",
         ] {
             let args = ["--threads", many, "--by-pass", "--warm", "--without", without];

@@ -76,7 +76,8 @@ impl Job<'_> {
         let mut view = View::new(tables.clone(), Parent::Source(self.source), &stop);
         begin(&rules, self.block, &env, &mut view, &mut sink)?;
         let input = self.input(pool, tables.clone(), &stop, listed.as_ref());
-        let vm = Revm::new(&env, self.block, sink.wants_state(), input.helpers.clone());
+        let assistance = self.options.optimisations.assistance(input.helpers.clone());
+        let vm = Revm::new(&env, self.block, sink.wants_state(), assistance);
         let committer = Committer::new(tables.clone(), Tally::new(self.block, &env), sink);
         let transactions = Run::new(vm, input, committer, &watch);
         let (committer, statistics) = transactions.drive(pool)?;

@@ -109,8 +109,8 @@ pub(crate) struct Executed {
 }
 
 impl<DB: Database> Runner<DB> {
-    /// With the threads that help with single transactions, where there are any.
-    pub(crate) fn new(db: DB, env: &EvmEnv, assistance: Option<Assistance>) -> Self {
+    /// With what helps with single transactions.
+    pub(crate) fn new(db: DB, env: &EvmEnv, assistance: Assistance) -> Self {
         let mut evm = build(db, env, (), Assisted::new(env.cfg_env.spec, assistance));
         let memory = Rc::new(RefCell::new(Vec::with_capacity(MEMORY)));
         evm.ctx.local.shared_memory_buffer = memory;
@@ -157,7 +157,7 @@ type Instructed<'a, DB> = InstructionContext<'a, Ctx<DB>, EthInterpreter>;
 
 impl<DB: Observe> Runner<DB> {
     /// As [`Self::new`], with a database that is told what each execution depends on.
-    pub(crate) fn observed(db: DB, env: &EvmEnv, assistance: Option<Assistance>) -> Self {
+    pub(crate) fn observed(db: DB, env: &EvmEnv, assistance: Assistance) -> Self {
         let mut runner = Self::new(db, env, assistance);
         let table = runner.evm.instruction.instruction_table_mut();
         table[opcode::BALANCE as usize] = Instruction::new(balance);

@@ -305,6 +305,7 @@ mod tests {
             ahead::{Ahead, Input},
             limits::Limits,
             parent::Parent,
+            precompiles::Assistance,
             schedule::Claim,
             vm::Revm,
             watch::Unwatched,
@@ -448,7 +449,8 @@ mod tests {
                 plan: None,
                 helpers: None,
             };
-            let ahead = Ahead::new(Revm::new(&env, &block, false, None), input, Unwatched);
+            let vm = Revm::new(&env, &block, false, Assistance::default());
+            let ahead = Ahead::new(vm, input, Unwatched);
             [ahead.schedule.claim(None, 0), ahead.schedule.claim(None, 0)]
         };
         assert_eq!(first_two(None), [Claim::Run(0..1), Claim::Wait]);

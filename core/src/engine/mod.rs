@@ -93,7 +93,6 @@ use alloy_eip7928::AccountChanges;
 use block::Lists;
 use distance::Distance;
 use inline::Workers;
-use precompiles::Assistance;
 use predictor::Predictor;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -351,9 +350,9 @@ impl Engine {
         };
         let Some(mut inner) = inner else {
             let Options { threads, output, optimisations, .. } = self.effective;
-            let helpers = || self.bystanders.helpers();
-            let assistance = (threads > 1 && optimisations.shared_checks)
-                .then(|| Assistance { helpers: helpers(), beside: true });
+            let shares = threads > 1 && optimisations.shared_checks;
+            let helpers = shares.then(|| self.bystanders.helpers());
+            let assistance = optimisations.assistance(helpers);
             let wanted = lists.wanted;
             let bare =
                 || execute_bare_with(chain, block, source, output, assistance, wanted, || {});

@@ -2,6 +2,7 @@
 //!
 //! Role: plain values that the caller sets once. Invariant: none of them changes a result.
 
+use super::precompiles::Assistance;
 use crate::{
     OutputKind,
     pool::{Helpers, Pool},
@@ -65,6 +66,9 @@ pub struct Optimisations {
     /// Threads that find nothing to do take part in what takes longest within a transaction: checks
     /// of pairings, multiplications (EIP-197, EIP-196) and point evaluations (EIP-4844).
     pub shared_checks: bool,
+    /// Points of alt_bn128 are multiplied (EIP-196) with the curve's endomorphism, as arkworks does
+    /// by itself, instead of bit by bit, as revm does.
+    pub endomorphism: bool,
 }
 
 impl Optimisations {
@@ -83,6 +87,7 @@ impl Optimisations {
         direct_bundle: true,
         pipelining: true,
         shared_checks: true,
+        endomorphism: true,
     };
     /// None of them.
     pub const NONE: Self = Self {
@@ -99,11 +104,17 @@ impl Optimisations {
         direct_bundle: false,
         pipelining: false,
         shared_checks: false,
+        endomorphism: false,
     };
 
     /// The threads that help with single transactions.
     pub(super) fn helpers(&self, pool: &Pool) -> Option<Helpers> {
         pool.helpers().filter(|_| self.shared_checks)
+    }
+
+    /// What helps an EVM with single transactions: these threads, and what one thread does faster.
+    pub(super) const fn assistance(&self, helpers: Option<Helpers>) -> Assistance {
+        Assistance { helpers, beside: true, endomorphism: self.endomorphism }
     }
 }
 

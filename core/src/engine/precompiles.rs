@@ -12,6 +12,9 @@
 //! revm. So are the halves of a multiplication (EIP-196, [`super::multiplication`]), from an
 //! execution's second one on: halves are short, and the first one lets a thread wake up.
 //!
+//! *Faster*: a multiplication that nobody takes part in is left to arkworks' own way, with the
+//! curve's endomorphism, where revm multiplies bit by bit. Gas and refusals are as above.
+//!
 //! *Beside*: a point evaluation (EIP-4844) can say one thing only unless it fails, and that is
 //! taken for granted: the execution goes on while revm's precompile runs on another thread, or, if
 //! nobody comes, on this one at the execution's end. Where it comes to anything else, the execution
@@ -48,12 +51,14 @@ const LOW: usize = 16;
 /// How many multiplications an execution makes alone after one for which nobody had time.
 const UNHELPED: u32 = 5;
 
-/// Who helps an EVM, and how.
-#[derive(Debug, Clone)]
+/// Who helps an EVM, and how; by default nobody, and all precompiles are revm's.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Assistance {
-    pub(crate) helpers: Helpers,
+    pub(crate) helpers: Option<Helpers>,
     /// The caller asks whether what was taken for granted was so.
     pub(crate) beside: bool,
+    /// Points are multiplied with the curve's endomorphism.
+    pub(crate) endomorphism: bool,
 }
 
 /// A call of a precompile that other threads can take part in.
@@ -102,7 +107,7 @@ impl Work for Call {
 /// The precompiles of one EVM.
 pub(crate) struct Assisted {
     eth: EthPrecompiles,
-    assistance: Option<Assistance>,
+    assistance: Assistance,
     /// How many of the next multiplications nobody is asked to take part in.
     alone: u32,
     /// What the execution has taken for granted.
@@ -112,8 +117,8 @@ pub(crate) struct Assisted {
 }
 
 impl Assisted {
-    /// Without assistance all precompiles are revm's.
-    pub(crate) fn new(spec: SpecId, assistance: Option<Assistance>) -> Self {
+    /// With the default assistance all precompiles are revm's.
+    pub(crate) fn new(spec: SpecId, assistance: Assistance) -> Self {
         let (granted, calls) = Default::default();
         Self { eth: EthPrecompiles::new(spec), assistance, alone: 1, granted, calls }
     }
@@ -136,9 +141,7 @@ impl Assisted {
     fn all_held(&mut self) -> bool {
         let so = |call: Offered<Call>| call.finish().unwrap_or(false);
         let held = self.granted.drain(..).all(so);
-        if !held && let Some(assistance) = &mut self.assistance {
-            assistance.beside = false;
-        }
+        self.assistance.beside &= held;
         held
     }
 
@@ -152,13 +155,19 @@ impl Assisted {
     where
         CTX: ContextTr<Cfg: Cfg<Spec = SpecId>>,
     {
-        let Some(Assistance { helpers, .. }) = &self.assistance else { return Ok(None) };
+        let Assistance { helpers, endomorphism, .. } = &self.assistance;
         let multiplies = inputs.bytecode_address == bn254::mul::ADDRESS;
+        let mut helpers = helpers.as_ref();
         if multiplies && self.alone > 0 {
             self.alone -= 1;
-            if self.alone == 0 {
+            if let Some(helpers) = helpers.take()
+                && self.alone == 0
+            {
                 helpers.rouse(1);
             }
+        }
+        let alone = multiplies && *endomorphism;
+        if helpers.is_none() && !alone {
             return Ok(None);
         }
         let infinity = CallInput::Bytes(vec![0; input.len()].into());
@@ -168,13 +177,20 @@ impl Assisted {
             return Ok(None);
         }
         let output = if multiplies {
-            let product = Halves::of(input).and_then(|halves| helpers.share_short(halves));
-            product.map(|(product, participants)| {
-                self.alone = if participants > 1 { 0 } else { UNHELPED };
-                multiplication::encoded(&product).into()
-            })
+            let halves = helpers.and_then(|_| Halves::of(input));
+            let shared =
+                helpers.zip(halves).and_then(|(helpers, halves)| helpers.share_short(halves));
+            let product = match shared {
+                Some((product, participants)) => {
+                    self.alone = if participants > 1 { 0 } else { UNHELPED };
+                    Some(product)
+                }
+                None if alone => multiplication::product(input),
+                None => None,
+            };
+            product.map(|product| multiplication::encoded(&product).into())
         } else {
-            let product = helpers.share(Pairs(input.clone())).flatten();
+            let product = helpers.and_then(|helpers| helpers.share(Pairs(input.clone()))).flatten();
             pairing::is_one(product).map(|one| B256::from(U256::from(one)).into())
         };
         Ok(output.map(|output| {
@@ -191,7 +207,8 @@ impl Assisted {
         inputs: &CallInputs,
         input: &Bytes,
     ) -> Option<InterpreterResult> {
-        let Assistance { helpers, .. } = self.assistance.as_ref().filter(|with| with.beside)?;
+        let Assistance { helpers, beside, .. } = &self.assistance;
+        let helpers = helpers.as_ref().filter(|_| *beside)?;
         let precompile: &'static Precompile = self.eth.precompiles.get(&inputs.bytecode_address)?;
         let CallInputs { gas_limit, reservoir, .. } = *inputs;
         if gas_limit < GAS_COST.max(transaction_gas / 2) {

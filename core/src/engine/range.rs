@@ -237,7 +237,8 @@ impl<'r> Blocks<'r> for Real<'r> {
     }
 
     fn machine(&self, index: usize, keep_state: bool) -> Revm<'r> {
-        Revm::new(&self.envs[index], self.blocks[index], keep_state, self.helpers.cloned())
+        let assistance = self.optimisations.assistance(self.helpers.cloned());
+        Revm::new(&self.envs[index], self.blocks[index], keep_state, assistance)
     }
 
     fn tally(&self, index: usize) -> Tally<'r> {

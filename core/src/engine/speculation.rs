@@ -129,7 +129,8 @@ impl Engine {
                 plan: None,
                 helpers: helpers.clone(),
             };
-            let ahead = Ahead::new(Revm::new(&env, block, true, helpers), input, Unwatched);
+            let vm = Revm::new(&env, block, true, optimisations.assistance(helpers));
+            let ahead = Ahead::new(vm, input, Unwatched);
             let prepared = catch_unwind(AssertUnwindSafe(|| {
                 begin(&rules, block, &env, &mut ahead.view(), &mut Sink::default())
             }));

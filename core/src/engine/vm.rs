@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     block::{Block, Transaction},
-    pool::Helpers,
     sync::OnceLock,
 };
 use alloy_consensus::{Transaction as _, transaction::Recovered};
@@ -82,8 +81,8 @@ pub(crate) struct Revm<'b> {
     authorised: Box<[OnceLock<Box<TxEnv>>]>,
     /// Whether the journal's accounts are wanted.
     keep_state: bool,
-    /// Who helps with single transactions.
-    helpers: Option<Helpers>,
+    /// Who helps with single transactions, and how.
+    assistance: Assistance,
 }
 
 impl<'b> Revm<'b> {
@@ -91,12 +90,12 @@ impl<'b> Revm<'b> {
         env: &'b EvmEnv,
         block: &'b Block,
         keep_state: bool,
-        helpers: Option<Helpers>,
+        assistance: Assistance,
     ) -> Self {
         let authorises = block.transactions.iter().any(authorises);
         let count = if authorises { block.transactions.len() } else { 0 };
         let authorised = (0..count).map(|_| OnceLock::new()).collect();
-        Self { env, block, authorised, keep_state, helpers }
+        Self { env, block, authorised, keep_state, assistance }
     }
 
     fn environment(&self, index: usize) -> TxEnv {
@@ -118,8 +117,7 @@ impl<'b> Vm<'b> for Revm<'b> {
     type Instance = Runner<View<'b>>;
 
     fn instance(&self, view: View<'b>) -> Self::Instance {
-        let assistance = self.helpers.clone().map(|helpers| Assistance { helpers, beside: true });
-        Runner::observed(view, self.env, assistance)
+        Runner::observed(view, self.env, self.assistance.clone())
     }
 
     fn claims(&self, index: usize) -> Option<(Address, u64)> {

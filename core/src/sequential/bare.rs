@@ -18,6 +18,9 @@ use alloy_evm::{EvmEnv, ToTxEnv, block::BlockExecutionError};
 use revm::context::result::EVMError;
 use std::{cell::RefCell, time::Instant};
 
+/// What one thread does faster than revm.
+const ALONE: Assistance = Assistance { helpers: None, beside: false, endomorphism: true };
+
 /// Executes the block sequentially, as fast as one thread can.
 ///
 /// # Errors
@@ -28,7 +31,7 @@ pub fn execute_bare(
     source: &dyn StateSource,
     output: OutputKind,
 ) -> Result<Outcome, ExecuteError> {
-    execute_bare_with(chain, block, source, output, None, false, || {})
+    execute_bare_with(chain, block, source, output, ALONE, false, || {})
 }
 
 /// As [`execute_bare`], with the access list that this execution produced, whatever the fork.
@@ -41,7 +44,7 @@ pub fn execute_bare_with_access_list(
     source: &dyn StateSource,
     output: OutputKind,
 ) -> Result<Outcome, ExecuteError> {
-    execute_bare_with(chain, block, source, output, None, true, || {})
+    execute_bare_with(chain, block, source, output, ALONE, true, || {})
 }
 
 /// As [`execute_bare`], and tells how long each transaction took, nanoseconds, from the end of the
@@ -57,7 +60,7 @@ pub fn execute_bare_timed(
 ) -> Result<(Outcome, Vec<u64>), ExecuteError> {
     let mut laps = Vec::with_capacity(block.transactions.len() + 1);
     let lap = || laps.push(Instant::now());
-    let outcome = execute_bare_with(chain, block, source, output, None, false, lap)?;
+    let outcome = execute_bare_with(chain, block, source, output, ALONE, false, lap)?;
     let nanos =
         |pair: &[Instant]| u64::try_from((pair[1] - pair[0]).as_nanos()).unwrap_or(u64::MAX);
     Ok((outcome, laps.windows(2).map(nanos).collect()))
@@ -71,7 +74,7 @@ pub(crate) fn execute_bare_with(
     block: &Block,
     source: &dyn StateSource,
     output: OutputKind,
-    assistance: Option<Assistance>,
+    assistance: Assistance,
     listing: bool,
     lap: impl FnMut(),
 ) -> Result<Outcome, ExecuteError> {

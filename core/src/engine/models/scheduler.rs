@@ -115,6 +115,7 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         direct_bundle: false,
         pipelining: true,
         shared_checks: false,
+        endomorphism: false,
     }
 }
 

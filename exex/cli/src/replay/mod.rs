@@ -69,6 +69,8 @@ pub enum Without {
     Pipelining,
     /// Threads that find nothing to do take part in checks of pairings and point evaluations.
     SharedChecks,
+    /// Points of alt_bn128 are multiplied with the curve's endomorphism.
+    Endomorphism,
 }
 
 /// One side alone.
@@ -178,6 +180,7 @@ impl ReplayArgs {
                 Without::RunAhead => optimisations.run_ahead = false,
                 Without::Pipelining => optimisations.pipelining = false,
                 Without::SharedChecks => optimisations.shared_checks = false,
+                Without::Endomorphism => optimisations.endomorphism = false,
             }
         }
         optimisations
