@@ -1,4 +1,4 @@
-//! The multiplication of a point of alt_bn128 (EIP-196) in halves.
+//! The multiplication of a point of alt_bn128 (EIP-196), in halves or at once.
 //!
 //! Role: let two threads multiply one point. Verifying a proof takes some twenty multiplications,
 //! one after the other, of 50 microseconds and more each. Actors: the thread whose transaction
