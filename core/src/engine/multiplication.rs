@@ -6,8 +6,9 @@
 //!
 //! The curve has an endomorphism: a point multiplied by a certain number is the point with another
 //! first coordinate. So a scalar is split into two of half the length, one for the point and one
-//! for its image, and what the two give is added (Gallant, Lambert and Vanstone, CRYPTO 2001). Both
-//! halves on one thread take as long as the whole.
+//! for its image, and what the two give is added (Gallant, Lambert and Vanstone, CRYPTO 2001). One
+//! half after the other takes one thread as long as the whole scalar, bit by bit; both at once, as
+//! arkworks goes about it, two thirds of that.
 //!
 //! Invariants: the product is a function of the input, and the exact one for whatever two scalars
 //! the split gives, as long as they stand for the first one. An input that is no point gives none,
@@ -36,8 +37,7 @@ fn factors(input: &[u8]) -> Option<(G1Affine, Fr)> {
     Some((base, Fr::from_be_bytes_mod_order(scalar)))
 }
 
-/// What the input comes to, by this thread alone, in two thirds of the time; `None` where there is
-/// nothing to multiply.
+/// What the input comes to, by this thread alone; `None` where there is nothing to multiply.
 pub(crate) fn product(input: &[u8]) -> Option<G1Projective> {
     let (base, scalar) = factors(input)?;
     Some(g1::Config::glv_mul_projective(base.into(), scalar))
