@@ -170,7 +170,8 @@ impl<'a> Follower<'a> {
     }
 
     /// What gives the block's work: a thread that fetches it already, unless the user wants none or
-    /// the system gives none.
+    /// the system gives none. What the client refuses so is asked for once more when the block's
+    /// turn comes: a client that is about to end answers with errors of all kinds.
     fn fetch(&self, block: Listed) -> impl FnOnce() -> Result<Work, Skip> + Send + use<> {
         let (fetcher, block) = (self.fetcher.clone(), Arc::new(block));
         let work = move || fetcher.work(&block);
@@ -179,7 +180,10 @@ impl<'a> Follower<'a> {
             thread.spawn(work.clone()).ok()
         });
         move || match fetching.flatten() {
-            Some(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Some(thread) => match thread.join().unwrap_or_else(|panic| resume_unwind(panic)) {
+                Err(Skip { reason: Reason::Feed | Reason::Source, .. }) => work(),
+                done => done,
+            },
             None => work(),
         }
     }

@@ -142,6 +142,17 @@ fn the_next_blocks_are_fetched_while_one_is_executed() {
 }
 
 #[test]
+fn what_is_refused_ahead_of_its_turn_is_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = world(4, 11);
+    let first = world.first();
+    world.fault("debug_executionWitness", [Fault::Error(-32_603, "the task was cancelled")]);
+    let mock = Mock::start(world);
+    let run = Run::of(&mut shadow(&mock.url(), first, 4, folder.path()));
+    assert_eq!(run.results(), ["match"; 4], "{run:?}");
+}
+
+#[test]
 fn keys_are_read_several_at_once_and_the_record_is_the_same() {
     let record = |connections: &str| {
         let mut world = world(2, 7);

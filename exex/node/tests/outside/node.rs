@@ -13,10 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a node has been up when it is asked to end. One that ends within its first second is
+/// How long a node has answered when it is asked to end. One that ends within its first second is
 /// now and then aborted by RocksDB (`pthread lock: Invalid argument`), whose threads outlive what
 /// they use: reth v2.5.1 itself, with `--braid.off` too.
-const SETTLED: Duration = Duration::from_secs(3);
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// A port of the loopback interface that nobody listens on.
 pub(crate) fn free_port() -> u16 {
@@ -52,6 +52,7 @@ impl Node {
             assert!(ended.is_none(), "the node ended: {ended:?}\n{}", node.last_lines());
             node.rpc.call("eth_blockNumber", json!([])).ok()
         });
+        node.started = Instant::now();
         node
     }
 
