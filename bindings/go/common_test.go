@@ -90,6 +90,20 @@ func request(t testing.TB, block *dump.Dump) *braid.Request {
 	}
 }
 
+// executed fails the test where the executor does not give the block's result.
+func executed(
+	t testing.TB, executor *braid.Executor, with *braid.Request, block *dump.Dump,
+) {
+	t.Helper()
+	result, err := executor.Execute(context.Background(), with)
+	if err == nil {
+		err = block.Check(result)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // usable fails the test where the executor does not execute a good block.
 func usable(t testing.TB, executor *braid.Executor, block *dump.Dump) {
 	t.Helper()

@@ -229,13 +229,7 @@ func TestCloseDuringExecution(t *testing.T) {
 		with.Chain.Close()
 		return nil
 	}}
-	result, err := executor.Execute(context.Background(), with)
-	if err == nil {
-		err = block.Check(result)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	executed(t, executor, with, block)
 	if _, err := executor.Execute(context.Background(), with); !errors.Is(err, braid.ErrClosed) {
 		t.Fatal(err)
 	}

@@ -34,13 +34,7 @@ func mostAtOnce(t *testing.T, slow bool) int64 {
 		time.Sleep(time.Millisecond)
 		return nil
 	}}
-	result, err := executor.Execute(context.Background(), with)
-	if err == nil {
-		err = block.Check(result)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	executed(t, executor, with, block)
 	return most.Load()
 }
 

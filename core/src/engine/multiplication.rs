@@ -1,8 +1,9 @@
 //! The multiplication of a point of alt_bn128 (EIP-196), in halves or at once.
 //!
-//! Role: let two threads multiply one point. Verifying a proof takes some twenty multiplications,
-//! one after the other, of 50 microseconds and more each. Actors: the thread whose transaction
-//! calls the precompile, and one that helps ([`crate::pool::Helpers`]).
+//! Role: let two threads multiply one point, or one thread faster than bit by bit. Verifying a
+//! proof takes some twenty multiplications, one after the other, of 50 microseconds and more each.
+//! Actors: the thread whose transaction calls the precompile, and one that helps
+//! ([`crate::pool::Helpers`]).
 //!
 //! The curve has an endomorphism: a point multiplied by a certain number is the point with another
 //! first coordinate. So a scalar is split into two of half the length, one for the point and one

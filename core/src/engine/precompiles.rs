@@ -177,9 +177,7 @@ impl Assisted {
             return Ok(None);
         }
         let output = if multiplies {
-            let halves = helpers.and_then(|_| Halves::of(input));
-            let shared =
-                helpers.zip(halves).and_then(|(helpers, halves)| helpers.share_short(halves));
+            let shared = helpers.and_then(|helpers| helpers.share_short(Halves::of(input)?));
             let product = match shared {
                 Some((product, participants)) => {
                     self.alone = if participants > 1 { 0 } else { UNHELPED };

@@ -280,8 +280,7 @@ fn proofs(
             json!([change.address, slots.collect::<Vec<_>>(), { "blockHash": hash }])
         };
         let params: Vec<_> = changes.accounts.iter().map(params).collect();
-        let answers = fetcher.client().call_each("eth_getProof", &params, fetcher.connections());
-        answers.map(Value::Array)
+        fetcher.client().call_each("eth_getProof", &params).map(Value::Array)
     };
     let both = at(listed.parent)
         .and_then(|parent| Ok(json!({ "parent": parent, "block": at(listed.hash)? })));

@@ -125,6 +125,8 @@ pub struct Client {
     /// How long an unreachable client is waited for beyond the retries.
     patience: Duration,
     requests: Arc<AtomicU64>,
+    /// How many requests may be under way at once.
+    connections: usize,
     slots: Arc<Slots>,
 }
 
@@ -163,10 +165,11 @@ impl Client {
     ///
     /// No more than so many requests are under way at once; others wait.
     pub fn new(url: &str, timeout: Duration, retries: u32, connections: u16) -> Self {
+        let connections = usize::from(connections.max(1));
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
-            .max_idle_connections(usize::from(connections))
-            .max_idle_connections_per_host(usize::from(connections))
+            .max_idle_connections(connections)
+            .max_idle_connections_per_host(connections)
             .http_status_as_error(false)
             .build();
         Self {
@@ -175,10 +178,8 @@ impl Client {
             retries,
             patience: Duration::ZERO,
             requests: Arc::default(),
-            slots: Arc::new(Slots {
-                free: Mutex::new(connections.max(1).into()),
-                freed: Condvar::new(),
-            }),
+            connections,
+            slots: Arc::new(Slots { free: Mutex::new(connections), freed: Condvar::new() }),
         }
     }
 
@@ -222,17 +223,17 @@ impl Client {
         self.retried(|| Ok(results(self.send(&request)?, calls.len())?))
     }
 
-    /// Calls a method once with each of these parameters, with so many requests at a time; the
-    /// results are in their order.
+    /// How many requests may be under way at once.
+    pub const fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// Calls a method once with each of these parameters, several at a time; the results are in
+    /// their order.
     ///
     /// # Errors
     /// As [`Self::call`]; where several calls fail, that of the first one in this order.
-    pub fn call_each(
-        &self,
-        method: &str,
-        params: &[Value],
-        connections: usize,
-    ) -> Result<Vec<Value>, RpcError> {
+    pub fn call_each(&self, method: &str, params: &[Value]) -> Result<Vec<Value>, RpcError> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
@@ -249,7 +250,7 @@ impl Client {
         };
         let mut results = thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..connections.min(params.len())).map(|_| scope.spawn(work)).collect();
+                (0..self.connections.min(params.len())).map(|_| scope.spawn(work)).collect();
             let done = threads.into_iter().map(ScopedJoinHandle::join);
             done.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
                 .collect::<Vec<_>>()

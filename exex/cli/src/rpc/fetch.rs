@@ -84,7 +84,6 @@ pub struct Fetcher {
     auto: bool,
     /// Whether the client serves `eth_getBlockReceipts`, as far as is known.
     receipts: AtomicBool,
-    connections: u16,
 }
 
 impl Fetcher {
@@ -96,20 +95,7 @@ impl Fetcher {
         let auto = method == Method::Auto;
         let first = if auto { Method::Witness } else { method };
         let receipts = AtomicBool::new(true);
-        let method = Mutex::new(first);
-        Self { client, patient, rules, method, auto, receipts, connections: 1 }
-    }
-
-    /// The same, for whom so many requests may be under way at once.
-    #[must_use]
-    pub const fn with_connections(mut self, connections: u16) -> Self {
-        self.connections = connections;
-        self
-    }
-
-    /// How many requests may be under way at once.
-    pub fn connections(&self) -> usize {
-        self.connections.into()
+        Self { client, patient, rules, method: Mutex::new(first), auto, receipts }
     }
 
     /// The client.
@@ -230,8 +216,8 @@ impl Fetcher {
     /// Lets many threads ask for what the block reads, each thing once. The state remembers the
     /// answers; what comes of the execution does not matter.
     fn read_together(&self, block: &Block, state: &RemoteState) -> Result<(), Skip> {
-        let engine =
-            Engine::new(Options { threads: self.connections.into(), ..Options::default() });
+        let threads = self.client.connections();
+        let engine = Engine::new(Options { threads, ..Options::default() });
         let bounded = Noted::new(state, MAX_STATE);
         let outcome = engine.execute(&self.rules.chain, block, &bounded);
         state.complete();

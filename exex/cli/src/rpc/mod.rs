@@ -68,10 +68,7 @@ impl RpcOptions {
     pub fn fetcher(&self, url: &str, patience: Duration) -> Result<Fetcher, String> {
         let client = self.client(url);
         match chain::rules(&client, self.genesis.as_deref()) {
-            Ok(rules) => {
-                let fetcher = Fetcher::new(client, rules, self.state, patience);
-                Ok(fetcher.with_connections(self.connections))
-            }
+            Ok(rules) => Ok(Fetcher::new(client, rules, self.state, patience)),
             Err(error) => Err(format!("{}: {error}", client.url())),
         }
     }
