@@ -5,7 +5,7 @@
 //! header. What is left to the caller is the header against its parent and the state root.
 //!
 //! Actors: the calling thread and the engine's own threads, which share the signatures and the
-//! body's root, then the transactions, then the receipts' encodings. Nothing else is used, so the
+//! body's root, then the transactions, then the receipts' encodings and most of their root. Nothing else is used, so the
 //! engine's number of threads and their priority hold for all of it.
 //!
 //! Invariant: a share that a thread left undone is done by the caller, so a result never depends on
@@ -16,6 +16,7 @@ use crate::{
     chain::Chain,
     engine::{Engine, Limits},
     error::ExecuteError,
+    ordered_trie::{self, PIECE, Piece},
     outcome::{HeaderMismatch, Outcome},
     source::StateSource,
 };
@@ -27,11 +28,10 @@ use alloy_consensus::{
 use alloy_eips::eip2718::Encodable2718;
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{Address, B256, Bloom};
-use alloy_trie::root::ordered_trie_root_encoded;
 use std::sync::OnceLock;
 
-/// How many signatures, or receipts, make one share: enough work to be worth a hand-over, and few
-/// enough that nobody waits long for the last share.
+/// How many signatures make one share: enough work to be worth a hand-over, and few enough that
+/// nobody waits long for the last share.
 const SHARE: usize = 8;
 
 /// A block that agrees with its header in everything but the state root, which was not looked at.
@@ -155,7 +155,7 @@ impl Engine {
     /// The receipts root and the logs bloom of an outcome, computed on the engine's threads; equal
     /// to [`Outcome::receipts_root`] and [`Outcome::logs_bloom`].
     pub fn receipts_root_and_bloom(&self, outcome: &Outcome) -> (B256, Bloom) {
-        let shares: Vec<_> = outcome.receipts.chunks(SHARE).collect();
+        let shares: Vec<_> = outcome.receipts.chunks(PIECE).collect();
         let one = |share: usize| {
             let mut bloom = Bloom::ZERO;
             let encode = |receipt| {
@@ -163,15 +163,12 @@ impl Engine {
                 bloom |= receipt.logs_bloom;
                 receipt.encoded_2718()
             };
-            let encoded: Vec<Vec<u8>> = shares[share].iter().map(encode).collect();
-            (encoded, bloom)
+            let encoded = shares[share].iter().map(encode).collect();
+            (Piece::new(share, encoded), bloom)
         };
-        let (mut encoded, mut bloom) = (Vec::with_capacity(outcome.receipts.len()), Bloom::ZERO);
-        for (share, part) in self.share_out(shares.len(), &one) {
-            encoded.extend(share);
-            bloom |= part;
-        }
-        (ordered_trie_root_encoded(&encoded), bloom)
+        let (pieces, blooms): (Vec<_>, Vec<_>) =
+            self.share_out(shares.len(), &one).into_iter().unzip();
+        (ordered_trie::root(pieces), blooms.into_iter().fold(Bloom::ZERO, |all, one| all | one))
     }
 
     /// Computes `one(0)` to `one(count - 1)` on the engine's threads.

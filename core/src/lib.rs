@@ -8,6 +8,7 @@ pub mod engine;
 pub mod error;
 mod genesis;
 pub mod import;
+mod ordered_trie;
 pub mod outcome;
 mod pool;
 mod receipts;

@@ -109,6 +109,7 @@ impl Plan {
             "learning",
             "shared-checks",
             "endomorphism",
+            "hashes",
             "all",
         ] {
             let args = ["--threads", many, "--by-pass", "--warm", "--without", without];

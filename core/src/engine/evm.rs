@@ -9,26 +9,30 @@
 //!
 //! A [`Runner`] made by [`Runner::observed`] tells its database what an execution depends on: it
 //! wraps the few instructions that look at a balance or a nonce. A wrapper only notes and then
-//! calls the original; static gas stands in a table of its own, so no gas changes.
+//! calls the original; static gas stands in a table of its own, so no gas changes. The hash of two
+//! words is looked up first ([`super::hashes`]).
 
-use super::precompiles::{Assistance, Assisted, Shareable};
+use super::{
+    hashes::{Hashes, PAIR, Pair},
+    precompiles::{Assistance, Assisted, Shareable},
+};
 use alloy_evm::{EthEvm, EvmEnv, precompiles::PrecompilesMap};
 use alloy_primitives::{Address, U256};
 use revm::{
     Context, Database,
     bytecode::opcode,
     context::{
-        BlockEnv, CfgEnv, ContextSetters, ContextTr, Evm, FrameStack, JournalTr, Transaction,
-        TxEnv,
+        BlockEnv, CfgEnv, ContextSetters, ContextTr, Evm, FrameStack, Host, Journal, JournalTr,
+        Transaction, TxEnv,
         result::{EVMError, ExecutionResult, HaltReason},
     },
     handler::{EthFrame, FrameResult, Handler, instructions::EthInstructions, post_execution},
     inspector::NoOpInspector,
     interpreter::{
-        Instruction, InstructionContext, InstructionExecResult,
-        instructions::{contract, host},
+        Instruction, InstructionContext, InstructionExecResult, InstructionResult,
+        instructions::{contract, host, system},
         interpreter::EthInterpreter,
-        interpreter_types::InputsTr,
+        interpreter_types::{InputsTr, MemoryTr},
     },
     precompile::{PrecompileSpecId, Precompiles},
     primitives::hardfork::SpecId,
@@ -44,23 +48,24 @@ use std::{
 /// larger place, bytes. Most transactions need less, and what is not used costs nothing.
 const MEMORY: usize = 64 << 10;
 
-type Ctx<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB>;
+/// What revm keeps beside a chain's state; here, what an EVM remembers.
+type Ctx<DB, C = Hashes> = Context<BlockEnv, TxEnv, CfgEnv, DB, Journal<DB>, C>;
 
-type Instructions<DB> = EthInstructions<EthInterpreter, Ctx<DB>>;
-type Built<DB, I, P> = Evm<Ctx<DB>, I, Instructions<DB>, P, EthFrame>;
-type Transacting<DB> = Built<DB, (), Assisted>;
+type Built<DB, I, P, C> =
+    Evm<Ctx<DB, C>, I, EthInstructions<EthInterpreter, Ctx<DB, C>>, P, EthFrame>;
+type Transacting<DB> = Built<DB, (), Assisted, Hashes>;
 
 /// An EVM that makes a frame when a call first goes that deep. revm's own constructors make eight
 /// at once, each with a stack of 32 KiB: for a block's system calls that takes longer than they do.
-fn build<DB: Database, I, P>(
+fn build<DB: Database, I, P, C: Default>(
     db: DB,
     env: &EvmEnv,
     inspector: I,
     precompiles: P,
-) -> Built<DB, I, P> {
+) -> Built<DB, I, P, C> {
     let spec = env.cfg_env.spec;
     let ctx =
-        Ctx::<DB>::new(db, spec).with_block(env.block_env.clone()).with_cfg(env.cfg_env.clone());
+        Ctx::<DB, C>::new(db, spec).with_block(env.block_env.clone()).with_cfg(env.cfg_env.clone());
     let instruction = EthInstructions::new_mainnet_with_spec(spec);
     Evm { ctx, inspector, instruction, precompiles, frame_stack: FrameStack::new() }
 }
@@ -111,7 +116,12 @@ pub(crate) struct Executed {
 impl<DB: Database> Runner<DB> {
     /// With what helps with single transactions.
     pub(crate) fn new(db: DB, env: &EvmEnv, assistance: Assistance) -> Self {
+        let hashes = assistance.hashes;
         let mut evm = build(db, env, (), Assisted::new(env.cfg_env.spec, assistance));
+        if hashes {
+            let table = evm.instruction.instruction_table_mut();
+            table[opcode::KECCAK256 as usize] = Instruction::new(keccak256);
+        }
         let memory = Rc::new(RefCell::new(Vec::with_capacity(MEMORY)));
         evm.ctx.local.shared_memory_buffer = memory;
         Self { evm }
@@ -191,6 +201,32 @@ fn database<'c, DB: Database>(context: &'c mut Instructed<'_, DB>) -> &'c mut DB
 
 fn again<'c, DB: Database>(context: &'c mut Instructed<'_, DB>) -> Instructed<'c, DB> {
     InstructionContext { interpreter: &mut *context.interpreter, host: &mut *context.host }
+}
+
+/// The two words that are to be hashed, where it is two, and no memory has to be added for them.
+fn pair<DB: Database>(context: &Instructed<'_, DB>) -> Option<Pair> {
+    let InstructionContext { interpreter, .. } = context;
+    let small = |depth| interpreter.stack.peek(depth).ok().and_then(|word| word.try_into().ok());
+    let (offset, len): (usize, usize) = (small(0)?, small(1)?);
+    let fits = len == PAIR && offset.checked_add(len)? <= interpreter.memory.size();
+    if fits { Pair::new(&interpreter.memory.slice_len(offset, len)) } else { None }
+}
+
+/// The original, but for a pair whose hash is remembered. Gas is taken as the original takes it.
+fn keccak256<DB: Database>(mut context: Instructed<'_, DB>) -> InstructionExecResult {
+    let Some(pair) = pair(&context) else { return system::keccak256(context) };
+    let Some(hash) = context.host.chain.get(&pair) else {
+        system::keccak256(again(&mut context))?;
+        let InstructionContext { interpreter, host } = context;
+        host.chain.insert(&pair, interpreter.stack.peek(0)?);
+        return Ok(());
+    };
+    let InstructionContext { interpreter, host } = context;
+    if !interpreter.gas.record_regular_cost(host.gas_params().keccak256_cost(PAIR)) {
+        return Err(InstructionResult::OutOfGas);
+    }
+    interpreter.stack.pop()?;
+    interpreter.stack.set(0, hash)
 }
 
 fn balance<DB: Observe>(mut context: Instructed<'_, DB>) -> InstructionExecResult {

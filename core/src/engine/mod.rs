@@ -32,6 +32,7 @@ pub(crate) mod evm;
 mod fetches;
 mod flight;
 mod forecast;
+mod hashes;
 mod hot;
 mod idle;
 mod index;

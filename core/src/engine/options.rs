@@ -69,6 +69,9 @@ pub struct Optimisations {
     /// Points of alt_bn128 are multiplied (EIP-196) with the curve's endomorphism, as arkworks does
     /// by itself, instead of bit by bit, as revm does.
     pub endomorphism: bool,
+    /// Each EVM remembers the last hashes of two words, of which contracts make the places of what
+    /// mappings hold.
+    pub hashes: bool,
 }
 
 impl Optimisations {
@@ -88,6 +91,7 @@ impl Optimisations {
         pipelining: true,
         shared_checks: true,
         endomorphism: true,
+        hashes: true,
     };
     /// None of them.
     pub const NONE: Self = Self {
@@ -105,6 +109,7 @@ impl Optimisations {
         pipelining: false,
         shared_checks: false,
         endomorphism: false,
+        hashes: false,
     };
 
     /// The threads that help with single transactions.
@@ -114,7 +119,7 @@ impl Optimisations {
 
     /// What helps an EVM with single transactions: these threads, and what one thread does faster.
     pub(super) const fn assistance(&self, helpers: Option<Helpers>) -> Assistance {
-        Assistance { helpers, beside: true, endomorphism: self.endomorphism }
+        Assistance { helpers, beside: true, endomorphism: self.endomorphism, hashes: self.hashes }
     }
 }
 

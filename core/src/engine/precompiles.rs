@@ -59,6 +59,8 @@ pub(crate) struct Assistance {
     pub(crate) beside: bool,
     /// Points are multiplied with the curve's endomorphism.
     pub(crate) endomorphism: bool,
+    /// Hashes of two words are remembered.
+    pub(crate) hashes: bool,
 }
 
 /// A call of a precompile that other threads can take part in.

@@ -19,7 +19,8 @@ use revm::context::result::EVMError;
 use std::{cell::RefCell, time::Instant};
 
 /// What one thread does faster than revm.
-const ALONE: Assistance = Assistance { helpers: None, beside: false, endomorphism: true };
+const ALONE: Assistance =
+    Assistance { helpers: None, beside: false, endomorphism: true, hashes: true };
 
 /// Executes the block sequentially, as fast as one thread can.
 ///

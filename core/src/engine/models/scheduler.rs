@@ -116,6 +116,7 @@ pub(super) fn optimisations(rng: &mut impl Rng) -> Optimisations {
         pipelining: true,
         shared_checks: false,
         endomorphism: false,
+        hashes: false,
     }
 }
 

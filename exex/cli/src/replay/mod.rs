@@ -71,6 +71,8 @@ pub enum Without {
     SharedChecks,
     /// Points of alt_bn128 are multiplied with the curve's endomorphism.
     Endomorphism,
+    /// Each EVM remembers the last hashes of two words.
+    Hashes,
 }
 
 /// One side alone.
@@ -181,6 +183,7 @@ impl ReplayArgs {
                 Without::Pipelining => optimisations.pipelining = false,
                 Without::SharedChecks => optimisations.shared_checks = false,
                 Without::Endomorphism => optimisations.endomorphism = false,
+                Without::Hashes => optimisations.hashes = false,
             }
         }
         optimisations
