@@ -90,13 +90,19 @@ impl Outcome {
     /// Before Byzantium (EIP-658) the header's root needs the state root after each transaction,
     /// which execution alone does not know; there the value returned is that of status receipts.
     pub fn receipts_root(&self) -> B256 {
-        let receipts: Vec<_> = self.receipts.iter().map(TxReceipt::with_bloom_ref).collect();
-        calculate_receipt_root(&receipts)
+        self.receipts_root_and_bloom().0
     }
 
     /// The union of all receipts' blooms. Computed on each call.
     pub fn logs_bloom(&self) -> Bloom {
         logs_bloom(self.receipts.iter().flat_map(|receipt| receipt.logs.iter()))
+    }
+
+    /// Both at once: each receipt's bloom is part of the root.
+    fn receipts_root_and_bloom(&self) -> (B256, Bloom) {
+        let receipts: Vec<_> = self.receipts.iter().map(TxReceipt::with_bloom_ref).collect();
+        let bloom = receipts.iter().fold(Bloom::ZERO, |all, receipt| all | receipt.logs_bloom);
+        (calculate_receipt_root(&receipts), bloom)
     }
 
     /// The hash of the requests (EIP-7685).
@@ -107,7 +113,7 @@ impl Outcome {
     /// The first field of the header that this outcome contradicts, if any. The state root is
     /// not looked at, the receipts root only where `byzantium` holds.
     pub fn check_header(&self, block: &Block, byzantium: bool) -> Result<(), HeaderMismatch> {
-        let roots = byzantium.then(|| (self.receipts_root(), self.logs_bloom()));
+        let roots = byzantium.then(|| self.receipts_root_and_bloom());
         self.check_header_with(block, roots)
     }
 

@@ -397,7 +397,7 @@ mod tests {
         let plan = Plan::parse(&["--processes", "2", "--ablation", "blocks"]).unwrap();
         assert_eq!((plan.processes, plan.rounds), (2, 9));
         assert_eq!(plan.paths, ["blocks"]);
-        assert_eq!(plan.rows().len(), 33);
+        assert_eq!(plan.rows().len(), 34);
         let plan = Plan::parse(&["--rows", "gigagas", "--rows", "serial"]).unwrap();
         assert_eq!(plan.rows().len(), 4);
     }
