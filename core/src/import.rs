@@ -5,8 +5,8 @@
 //! header. What is left to the caller is the header against its parent and the state root.
 //!
 //! Actors: the calling thread and the engine's own threads, which share the signatures and the
-//! body's root, then the transactions, then the receipts' encodings and most of their root. Nothing else is used, so the
-//! engine's number of threads and their priority hold for all of it.
+//! body's root, then the transactions, then the receipts' encodings and most of their root. Nothing
+//! else is used, so the engine's number of threads and their priority hold for all of it.
 //!
 //! Invariant: a share that a thread left undone is done by the caller, so a result never depends on
 //! which threads came.
