@@ -30,7 +30,7 @@ pub(crate) enum Side {
     /// The fastest sequential execution.
     Bare,
     /// The engine on one thread, without any short cut.
-    Engine(Engine),
+    Engine(Box<Engine>),
 }
 
 impl Side {
@@ -39,11 +39,10 @@ impl Side {
         match name {
             "stock" => Some(Self::Stock),
             "bare" => Some(Self::Bare),
-            "engine" => Some(Self::Engine(Engine::new(Options {
-                threads: 1,
-                forced: true,
-                ..Options::default()
-            }))),
+            "engine" => {
+                let options = Options { threads: 1, forced: true, ..Options::default() };
+                Some(Self::Engine(Box::new(Engine::new(options))))
+            }
             _ => None,
         }
     }
