@@ -12,7 +12,7 @@
 //! which threads came.
 
 use crate::{
-    block::{Block, BlockError, SignedBlock, Transaction, all_senders, decode_signed},
+    block::{Block, BlockError, Receipt, SignedBlock, Transaction, all_senders, decode_signed},
     chain::Chain,
     engine::{Engine, Limits},
     error::ExecuteError,
@@ -152,23 +152,27 @@ impl Engine {
         (senders.into_iter().flatten().collect(), compute_root())
     }
 
-    /// The receipts root and the logs bloom of an outcome, computed on the engine's threads; equal
-    /// to [`Outcome::receipts_root`] and [`Outcome::logs_bloom`].
+    /// The receipts root and the logs bloom of an outcome, computed as in
+    /// [`Self::receipts_root_and_blooms`]; equal to [`Outcome::receipts_root`] and
+    /// [`Outcome::logs_bloom`].
     pub fn receipts_root_and_bloom(&self, outcome: &Outcome) -> (B256, Bloom) {
-        let shares: Vec<_> = outcome.receipts.chunks(PIECE).collect();
+        let (root, blooms) = self.receipts_root_and_blooms(&outcome.receipts);
+        (root, blooms.into_iter().fold(Bloom::ZERO, |all, one| all | one))
+    }
+
+    /// The root of these receipts and the bloom of each, computed on the engine's threads; while
+    /// they are at a block, on the calling thread alone.
+    pub fn receipts_root_and_blooms(&self, receipts: &[Receipt]) -> (B256, Vec<Bloom>) {
+        let shares: Vec<_> = receipts.chunks(PIECE).collect();
         let one = |share: usize| {
-            let mut bloom = Bloom::ZERO;
-            let encode = |receipt| {
-                let receipt = TxReceipt::with_bloom_ref(receipt);
-                bloom |= receipt.logs_bloom;
-                receipt.encoded_2718()
-            };
-            let encoded = shares[share].iter().map(encode).collect();
-            (Piece::new(share, encoded), bloom)
+            let receipts: Vec<_> = shares[share].iter().map(TxReceipt::with_bloom_ref).collect();
+            let encoded = receipts.iter().map(Encodable2718::encoded_2718).collect();
+            let blooms: Vec<_> = receipts.iter().map(|receipt| receipt.logs_bloom).collect();
+            (Piece::new(share, encoded), blooms)
         };
         let (pieces, blooms): (Vec<_>, Vec<_>) =
             self.share_out(shares.len(), &one).into_iter().unzip();
-        (ordered_trie::root(pieces), blooms.into_iter().fold(Bloom::ZERO, |all, one| all | one))
+        (ordered_trie::root(pieces), blooms.concat())
     }
 
     /// Computes `one(0)` to `one(count - 1)` on the engine's threads.

@@ -195,7 +195,7 @@ unsafe fn execute(
         reads: source.counts(),
     };
     let receipts_rlp = request.flags & BRAID_WANT_RECEIPTS_RLP != 0;
-    let mut result = finish(outcome, &chain, &block, header, receipts_rlp, &times)?;
+    let mut result = finish(outcome, engine, &chain, &block, header, receipts_rlp, &times)?;
     result.check = list_check.map(Check::new);
     if task == Task::Import {
         result.import = Some(Import::new(&block));
@@ -225,6 +225,7 @@ pub(crate) fn limits(cancel: Option<&BraidCancel>, timeout_ns: u64, start: Insta
 /// outcome out.
 pub(crate) fn finish(
     outcome: Outcome,
+    engine: &Engine,
     chain: &Chain,
     block: &Block,
     check_header: bool,
@@ -232,7 +233,7 @@ pub(crate) fn finish(
     times: &Times,
 ) -> Result<BraidResult, Failure> {
     let rules = chain.rules(&block.header);
-    let roots = Roots::of(&outcome.receipts);
+    let roots = Roots::of(&outcome.receipts, engine);
     if check_header {
         let byzantium = rules.has_status_receipts(&block.header);
         outcome.check_header_with(block, byzantium.then(|| roots.totals()))?;

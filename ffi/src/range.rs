@@ -21,7 +21,7 @@ use crate::{
     result::{BraidResult, Times},
     status::{BRAID_BLOCK_REFUSED, BRAID_OK},
 };
-use braid_core::{Block, Chain, Outcome};
+use braid_core::{Block, Chain, Engine, Outcome};
 use std::{
     ffi::c_void,
     ops::ControlFlow,
@@ -147,6 +147,7 @@ unsafe fn execute(parts: &Parts, range: &BraidRangeRequest, start: Instant) -> R
         host.prepare(&blocks)?;
     }
     let mut giver = Giver {
+        engine: &parts.engine,
         chain: &chain,
         decoded: &decoded,
         source: &source,
@@ -194,6 +195,7 @@ unsafe fn decode(
 
 /// Gives the results to the host.
 struct Giver<'a> {
+    engine: &'a Engine,
     chain: &'a Chain,
     decoded: &'a [(Block, Duration)],
     source: &'a Source<'a>,
@@ -217,7 +219,7 @@ impl Giver<'_> {
         };
         let check = self.flags & BRAID_CHECK_HEADER != 0;
         let receipts_rlp = self.flags & BRAID_WANT_RECEIPTS_RLP != 0;
-        let result = finish(outcome, self.chain, block, check, receipts_rlp, &times)?;
+        let result = finish(outcome, self.engine, self.chain, block, check, receipts_rlp, &times)?;
         let result = Box::into_raw(Box::new(result));
         // SAFETY: by the contract of `braid_execute_range` the callback may be called with `user`;
         // the result is live, and the host's from now on.

@@ -12,11 +12,12 @@ use crate::{
     lists::Check,
     types::{BraidAccount, BraidAddress, BraidBloom, BraidBytes, BraidHash, BraidSlot, first},
 };
-use alloy_consensus::{Header, ReceiptWithBloom, TxReceipt, proofs::calculate_receipt_root};
+use alloy_consensus::{Header, ReceiptWithBloom};
 use alloy_hardforks::EthereumHardforks;
 use alloy_primitives::{B256, Bloom, Log};
 use braid_core::{
-    Outcome, Receipt, StateChanges, StateOutput, Statistics, chain::Rules, outcome::AccountChange,
+    Engine, Outcome, Receipt, StateChanges, StateOutput, Statistics, chain::Rules,
+    outcome::AccountChange,
 };
 use std::{
     ptr,
@@ -235,11 +236,11 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
-    pub(crate) fn of(receipts: &[Receipt]) -> Self {
+    /// Of these receipts, by the engine's threads, as far as they are not at a block.
+    pub(crate) fn of(receipts: &[Receipt], engine: &Engine) -> Self {
         let start = Instant::now();
-        let blooms: Vec<Bloom> = receipts.iter().map(TxReceipt::bloom).collect();
+        let (receipts_root, blooms) = engine.receipts_root_and_blooms(receipts);
         let bloom = blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom);
-        let receipts_root = calculate_receipt_root(&with_blooms(receipts, &blooms));
         Self { blooms, bloom, receipts_root, ns: start.elapsed().as_nanos() as u64 }
     }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use alloy_consensus::{Signed, proofs::calculate_ommers_root};
+use alloy_consensus::{Signed, TxReceipt, proofs::calculate_ommers_root};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{B256, Bloom, Signature, U256};
 use braid_core::{
@@ -16,6 +16,10 @@ use braid_core::{
 };
 use braid_shadow::recorded::RecordedBlock;
 use braid_workload::{Settings, generate};
+use std::sync::{
+    Barrier,
+    atomic::{AtomicBool, Ordering},
+};
 
 fn signed(record: &RecordedBlock) -> SignedBlock {
     record.block.to_signed()
@@ -54,6 +58,10 @@ fn every_block_is_imported_with_the_sequential_result() {
             assert_eq!(imported.block.header, record.block.header, "{what}");
             assert_eq!(imported.block.transactions, record.block.transactions, "{what}");
             common::assert_same(&what, &stock, &imported.outcome);
+            let (root, blooms) = engine.receipts_root_and_blooms(&stock.receipts);
+            assert_eq!(root, stock.receipts_root(), "{what}");
+            let each: Vec<_> = stock.receipts.iter().map(TxReceipt::bloom).collect();
+            assert_eq!(blooms, each, "{what}");
             let roots = engine.receipts_root_and_bloom(&stock);
             assert_eq!(roots, (stock.receipts_root(), stock.logs_bloom()), "{what}");
         }
@@ -139,6 +147,45 @@ fn bytes_that_are_no_block_are_refused() {
     }
     let longer = [&rlp[..], &[0, 0]].concat();
     assert!(matches!(import(&longer), Err(ImportError::Block(BlockError::TrailingBytes(2)))));
+}
+
+/// A state that is read only once the roots of another block's receipts have been computed.
+struct Waiting<'a> {
+    state: &'a dyn StateSource,
+    asked: &'a Barrier,
+    answer: &'a Barrier,
+    first: AtomicBool,
+}
+
+impl StateSource for Waiting<'_> {
+    fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
+        let wait = |_| {
+            if self.first.swap(false, Ordering::Relaxed) {
+                self.asked.wait();
+                self.answer.wait();
+            }
+            Ok(())
+        };
+        Ok(Box::new(HookedReader::new(self.state.reader()?, wait)))
+    }
+}
+
+#[test]
+fn roots_wait_for_nobodys_block() {
+    let record = &generated()[0];
+    let (chain, state) = (&record.chain, record.state.source());
+    let stock = execute_stock(chain, &record.block, state, OutputKind::Flat).unwrap();
+    let (engine, [asked, answer]) = (engine(2), [(); 2].map(|()| Barrier::new(2)));
+    let first = AtomicBool::new(true);
+    let source = Waiting { state, asked: &asked, answer: &answer, first };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| engine.execute(chain, &record.block, &source));
+        asked.wait();
+        let roots = engine.receipts_root_and_bloom(&stock);
+        answer.wait();
+        assert_eq!(roots, (stock.receipts_root(), stock.logs_bloom()));
+        common::assert_same("the other block", &stock, &other.join().unwrap().unwrap());
+    });
 }
 
 struct Failing<'a>(&'a dyn StateSource);

@@ -48,7 +48,7 @@ use std::{
 /// larger place, bytes. Most transactions need less, and what is not used costs nothing.
 const MEMORY: usize = 64 << 10;
 
-/// What revm keeps beside a chain's state; here, what an EVM remembers.
+/// revm's context; where it keeps what a chain of its own needs, this has what an EVM remembers.
 type Ctx<DB, C = Hashes> = Context<BlockEnv, TxEnv, CfgEnv, DB, Journal<DB>, C>;
 
 type Built<DB, I, P, C> =

@@ -22,7 +22,7 @@ pub(crate) const PAIR: usize = 64;
 /// four times as many a fiftieth more.
 const PLACES: usize = 256;
 
-/// Odd numbers without a pattern, the digits of pi, one for each limb.
+/// Numbers without a pattern, one for each limb: the digits of pi, made odd.
 const FACTORS: [u64; 8] = [
     0x243f_6a88_85a3_08d3,
     0x1319_8a2e_0370_7345,

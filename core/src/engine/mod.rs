@@ -308,12 +308,13 @@ impl Engine {
         self.inner.lock().predictor = Predictor::new();
     }
 
-    /// Calls `piece` with each number below `count`, on all of the engine's threads at once.
+    /// Calls `piece` with each number below `count`, on all of the engine's threads at once; while
+    /// they are at a block, on the calling thread alone, which waits for nobody's block.
     pub(crate) fn beside(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
-        if count < 2 {
-            return alone(count, piece);
+        match self.inner.try_lock() {
+            Some(mut inner) if count > 1 => inner.pool.share(count, piece),
+            _ => alone(count, piece),
         }
-        self.inner.lock().pool.share(count, piece);
     }
 
     /// Whether the calling thread does this block alone. With an access list no block is a chain.
