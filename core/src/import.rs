@@ -34,6 +34,9 @@ use std::sync::OnceLock;
 /// nobody waits long for the last share.
 const SHARE: usize = 8;
 
+/// So many pieces of the receipts' trie, of some 20 microseconds each, are worth waking a thread.
+const MANY: usize = 8;
+
 /// A block that agrees with its header in everything but the state root, which was not looked at.
 #[derive(Debug, Clone)]
 pub struct Imported {
@@ -148,7 +151,7 @@ impl Engine {
             };
             shares[share].iter().map(recover).collect()
         };
-        let senders = self.share_out(shares.len() + 1, &one);
+        let senders = self.share_out(true, shares.len() + 1, &one);
         (senders.into_iter().flatten().collect(), compute_root())
     }
 
@@ -171,14 +174,19 @@ impl Engine {
             (Piece::new(share, encoded), blooms)
         };
         let (pieces, blooms): (Vec<_>, Vec<_>) =
-            self.share_out(shares.len(), &one).into_iter().unzip();
+            self.share_out(shares.len() >= MANY, shares.len(), &one).into_iter().unzip();
         (ordered_trie::root(pieces), blooms.concat())
     }
 
-    /// Computes `one(0)` to `one(count - 1)` on the engine's threads.
-    fn share_out<T: Send + Sync>(&self, count: usize, one: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
+    /// Computes `one(0)` to `one(count - 1)` on the engine's threads, as [`Self::beside`] does.
+    fn share_out<T: Send + Sync>(
+        &self,
+        wake: bool,
+        count: usize,
+        one: &(dyn Fn(usize) -> T + Sync),
+    ) -> Vec<T> {
         let results: Vec<OnceLock<T>> = (0..count).map(|_| OnceLock::new()).collect();
-        self.beside(count, &|share| {
+        self.beside(wake, count, &|share| {
             results[share].get_or_init(|| one(share));
         });
         // A panic in another thread leaves its share undone.

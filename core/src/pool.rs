@@ -245,13 +245,9 @@ impl Pool {
         self.run_beside(job, || job(0));
     }
 
-    /// Calls `piece` with each number below `count`, on all threads at once.
-    pub(crate) fn share(&mut self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
-        self.share_among(true, count, piece);
-    }
-
-    /// The same, on those threads that are awake or `wake` says shall be.
-    fn share_among(&mut self, wake: bool, count: usize, piece: &(dyn Fn(usize) + Sync)) {
+    /// Calls `piece` with each number below `count`, on all threads at once; on those that sleep only
+    /// where `wake` is set.
+    pub(crate) fn share(&mut self, wake: bool, count: usize, piece: &(dyn Fn(usize) + Sync)) {
         if count < 2 {
             return alone(count, piece);
         }
@@ -311,7 +307,7 @@ impl Pool {
     ) -> impl FnMut(usize, &(dyn Fn(usize) + Sync)) + use<'_> {
         move |count, piece| {
             if wanted {
-                self.share_among(count >= MANY_PIECES, count, piece);
+                self.share(count >= MANY_PIECES, count, piece);
             } else {
                 alone(count, piece);
             }
@@ -487,7 +483,7 @@ mod tests {
         // Each piece ends when there is somebody for each of the others.
         let come = AtomicUsize::new(0);
         let start = Instant::now();
-        pool.share(4, &|_piece| {
+        pool.share(true, 4, &|_piece| {
             come.fetch_add(1, Ordering::Relaxed);
             while come.load(Ordering::Relaxed) < 4 {
                 assert!(start.elapsed() < Duration::from_secs(60), "a thread sleeps on");

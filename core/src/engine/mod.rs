@@ -308,11 +308,12 @@ impl Engine {
         self.inner.lock().predictor = Predictor::new();
     }
 
-    /// Calls `piece` with each number below `count`, on all of the engine's threads at once; while
-    /// they are at a block, on the calling thread alone, which waits for nobody's block.
-    pub(crate) fn beside(&self, count: usize, piece: &(dyn Fn(usize) + Sync)) {
+    /// Calls `piece` with each number below `count`, on all of the engine's threads at once, or on
+    /// those that are awake, unless `wake` is set; while they are at a block, on the calling thread
+    /// alone, which waits for nobody's block.
+    pub(crate) fn beside(&self, wake: bool, count: usize, piece: &(dyn Fn(usize) + Sync)) {
         match self.inner.try_lock() {
-            Some(mut inner) if count > 1 => inner.pool.share(count, piece),
+            Some(mut inner) if count > 1 => inner.pool.share(wake, count, piece),
             _ => alone(count, piece),
         }
     }
