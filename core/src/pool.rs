@@ -245,8 +245,8 @@ impl Pool {
         self.run_beside(job, || job(0));
     }
 
-    /// Calls `piece` with each number below `count`, on all threads at once; on those that sleep only
-    /// where `wake` is set.
+    /// Calls `piece` with each number below `count`, on all threads at once; on those that sleep
+    /// only where `wake` is set.
     pub(crate) fn share(&mut self, wake: bool, count: usize, piece: &(dyn Fn(usize) + Sync)) {
         if count < 2 {
             return alone(count, piece);
