@@ -8,7 +8,7 @@ mod common;
 
 use alloy_hardforks::EthereumHardfork as Fork;
 use alloy_primitives::{Address, U256};
-use braid_core::{Engine, Optimisations, Options, OutputKind, sequential::execute_bare};
+use braid_core::{Engine, Optimisations, Options, OutputKind};
 use common::{
     asm::{Code, asm},
     scene::Scene,
@@ -96,15 +96,7 @@ fn what_is_remembered_changes_nothing() {
             let mut scene = Scene::new(fork);
             scene.contract(HASHER, hasher(), 0);
             send(&mut scene, [20, 6, 1][seed as usize % 3], &mut SmallRng::seed_from_u64(seed));
-            let stock = scene.stock(OutputKind::Flat);
-            assert!(stock.is_ok(), "{stock:?}");
-            let bare = execute_bare(&scene.chain, &scene.block, &scene.state, OutputKind::Flat);
-            common::scene::assert_same(&format!("{fork:?}, seed {seed}, bare"), &stock, &bare);
-            for engine in &engines {
-                let what = format!("{fork:?}, seed {seed}, {:?}", engine.options());
-                let outcome = engine.execute(&scene.chain, &scene.block, &scene.state);
-                common::scene::assert_same(&what, &stock, &outcome);
-            }
+            scene.compare(&format!("{fork:?}, seed {seed}"), &engines);
         }
     }
 }
@@ -134,10 +126,5 @@ fn gas_ends_where_it_ends() {
     let receipts = &stock.as_ref().unwrap().receipts;
     let failed = receipts.iter().filter(|receipt| !receipt.success).count();
     assert!((20..230).contains(&failed), "{failed} of 250 ran out of gas");
-    for engine in engines() {
-        let outcome = engine.execute(&scene.chain, &scene.block, &scene.state);
-        common::scene::assert_same(&format!("{:?}", engine.options()), &stock, &outcome);
-    }
-    let bare = execute_bare(&scene.chain, &scene.block, &scene.state, OutputKind::Flat);
-    common::scene::assert_same("bare", &stock, &bare);
+    scene.compare("gas that ends", &engines());
 }

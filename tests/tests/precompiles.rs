@@ -9,7 +9,7 @@ mod common;
 
 use alloy_hardforks::EthereumHardfork as Fork;
 use alloy_primitives::{Address, B256, U256};
-use braid_core::{Engine, Optimisations, Options, OutputKind, sequential::execute_bare};
+use braid_core::{Engine, Optimisations, Options};
 use common::{
     asm::{asm, part},
     line::Story,
@@ -170,15 +170,7 @@ fn whoever_takes_part_the_block_is_the_same() {
             let count = [24, 2, 1][seed as usize % 3];
             let mut scene = start(fork);
             send(&mut scene, count, &mut SmallRng::seed_from_u64(seed));
-            let stock = scene.stock(OutputKind::Flat);
-            assert!(stock.is_ok(), "{stock:?}");
-            let bare = execute_bare(&scene.chain, &scene.block, &scene.state, OutputKind::Flat);
-            common::scene::assert_same(&format!("{fork:?}, seed {seed}, bare"), &stock, &bare);
-            for engine in &engines {
-                let what = format!("{fork:?}, seed {seed}, {:?}", engine.options());
-                let outcome = engine.execute(&scene.chain, &scene.block, &scene.state);
-                common::scene::assert_same(&what, &stock, &outcome);
-            }
+            scene.compare(&format!("{fork:?}, seed {seed}"), &engines);
         }
     }
 }

@@ -175,6 +175,18 @@ impl Scene {
         Troubled::new(&self.state, late.collect())
     }
 
+    /// Bare execution and these engines come to what stock execution does, which is no error.
+    pub fn compare(&self, what: &str, engines: &[Engine]) {
+        let stock = self.stock(OutputKind::Flat);
+        assert!(stock.is_ok(), "{what}: {stock:?}");
+        let bare = execute_bare(&self.chain, &self.block, &self.state, OutputKind::Flat);
+        assert_same(&format!("{what}, bare"), &stock, &bare);
+        for engine in engines {
+            let outcome = engine.execute(&self.chain, &self.block, &self.state);
+            assert_same(&format!("{what}, {:?}", engine.options()), &stock, &outcome);
+        }
+    }
+
     pub fn stock(&self, output: OutputKind) -> Execution {
         execute_stock(&self.chain, &self.block, &self.state, output)
     }
