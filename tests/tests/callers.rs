@@ -47,31 +47,51 @@ fn stock(line: &Line, output: OutputKind) -> Outcome {
     execute_stock(&line.chain, &line.blocks[0], &line.state, output).unwrap()
 }
 
+/// What `other` comes to while the engine is at a block that stalls; it must not wait for that one.
+fn beside_a_stalled_block<T: Send>(
+    engine: &Engine,
+    large: &Line,
+    what: &str,
+    other: impl FnOnce() -> T + Send,
+) -> T {
+    let (met, go_on) = (Barrier::new(2), Barrier::new(2));
+    let first = std::sync::Once::new();
+    let stalled = Stalled { state: &large.state, met: &met, go_on: &go_on, first };
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| engine.execute(&large.chain, &large.blocks[0], &stalled));
+        met.wait();
+        let (done, result) = mpsc::channel();
+        scope.spawn(move || done.send(other()).unwrap());
+        let result = result.recv_timeout(Duration::from_secs(60));
+        go_on.wait();
+        let result = result.unwrap_or_else(|_| panic!("{what} waits for the large block"));
+        let outcome = slow.join().unwrap().unwrap();
+        common::assert_same("large", &stock(large, OutputKind::Flat), &outcome);
+        result
+    })
+}
+
 #[test]
 fn a_small_block_does_not_wait_for_a_stalled_large_one() {
     let large = line(400);
     for (name, small) in [("one transaction", line(1)), ("no transaction", empty())] {
         let engine = Engine::new(Options { threads: 2, ..Options::default() });
-        let (met, go_on) = (Barrier::new(2), Barrier::new(2));
-        let first = std::sync::Once::new();
-        let stalled = Stalled { state: &large.state, met: &met, go_on: &go_on, first };
-        thread::scope(|scope| {
-            let slow = scope.spawn(|| engine.execute(&large.chain, &large.blocks[0], &stalled));
-            met.wait();
-            let (done, outcome) = mpsc::channel();
-            let (engine, of_small) = (&engine, &small);
-            scope.spawn(move || {
-                let block = &of_small.blocks[0];
-                done.send(engine.execute(&of_small.chain, block, &of_small.state)).unwrap();
-            });
-            let outcome = outcome.recv_timeout(Duration::from_secs(60));
-            go_on.wait();
-            let outcome = outcome.expect("the small block waits for the large one").unwrap();
-            common::assert_same(name, &stock(&small, OutputKind::Flat), &outcome);
-            let outcome = slow.join().unwrap().unwrap();
-            common::assert_same("large", &stock(&large, OutputKind::Flat), &outcome);
+        let outcome = beside_a_stalled_block(&engine, &large, name, || {
+            engine.execute(&small.chain, &small.blocks[0], &small.state)
         });
+        common::assert_same(name, &stock(&small, OutputKind::Flat), &outcome.unwrap());
     }
+}
+
+#[test]
+fn roots_do_not_wait_for_a_stalled_block() {
+    let large = line(400);
+    let engine = Engine::new(Options { threads: 2, ..Options::default() });
+    let done = stock(&large, OutputKind::Flat);
+    let roots = beside_a_stalled_block(&engine, &large, "a receipts root", || {
+        engine.receipts_root_and_bloom(&done)
+    });
+    assert_eq!(roots, (done.receipts_root(), done.logs_bloom()));
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod common;
 
 use alloy_hardforks::EthereumHardfork as Fork;
 use alloy_primitives::{Address, U256};
-use braid_core::{Engine, Optimisations, Options, OutputKind};
+use braid_core::{Engine, Optimisations, OutputKind};
 use common::{
     asm::{Code, asm},
     scene::Scene,
@@ -74,18 +74,14 @@ fn send(scene: &mut Scene, count: u8, rng: &mut SmallRng) {
 fn engines() -> Vec<Engine> {
     let only = Optimisations { hashes: true, ..Optimisations::NONE };
     let without = Optimisations { hashes: false, ..Optimisations::ALL };
-    [
+    common::engines(&[
         (1, true, Optimisations::ALL),
         (1, false, Optimisations::ALL),
         (2, true, Optimisations::ALL),
         (3, true, only),
         (8, true, Optimisations::ALL),
         (2, true, without),
-    ]
-    .map(|(threads, forced, optimisations)| {
-        Engine::new(Options { threads, forced, optimisations, ..Options::default() })
-    })
-    .into()
+    ])
 }
 
 #[test]

@@ -16,10 +16,6 @@ use braid_core::{
 };
 use braid_shadow::recorded::RecordedBlock;
 use braid_workload::{Settings, generate};
-use std::sync::{
-    Barrier,
-    atomic::{AtomicBool, Ordering},
-};
 
 fn signed(record: &RecordedBlock) -> SignedBlock {
     record.block.to_signed()
@@ -147,45 +143,6 @@ fn bytes_that_are_no_block_are_refused() {
     }
     let longer = [&rlp[..], &[0, 0]].concat();
     assert!(matches!(import(&longer), Err(ImportError::Block(BlockError::TrailingBytes(2)))));
-}
-
-/// A state that is read only once the roots of another block's receipts have been computed.
-struct Waiting<'a> {
-    state: &'a dyn StateSource,
-    asked: &'a Barrier,
-    answer: &'a Barrier,
-    first: AtomicBool,
-}
-
-impl StateSource for Waiting<'_> {
-    fn reader(&self) -> Result<Box<dyn StateReader + '_>, SourceError> {
-        let wait = |_| {
-            if self.first.swap(false, Ordering::Relaxed) {
-                self.asked.wait();
-                self.answer.wait();
-            }
-            Ok(())
-        };
-        Ok(Box::new(HookedReader::new(self.state.reader()?, wait)))
-    }
-}
-
-#[test]
-fn roots_wait_for_nobodys_block() {
-    let record = &generated()[0];
-    let (chain, state) = (&record.chain, record.state.source());
-    let stock = execute_stock(chain, &record.block, state, OutputKind::Flat).unwrap();
-    let (engine, [asked, answer]) = (engine(2), [(); 2].map(|()| Barrier::new(2)));
-    let first = AtomicBool::new(true);
-    let source = Waiting { state, asked: &asked, answer: &answer, first };
-    std::thread::scope(|scope| {
-        let other = scope.spawn(|| engine.execute(chain, &record.block, &source));
-        asked.wait();
-        let roots = engine.receipts_root_and_bloom(&stock);
-        answer.wait();
-        assert_eq!(roots, (stock.receipts_root(), stock.logs_bloom()));
-        common::assert_same("the other block", &stock, &other.join().unwrap().unwrap());
-    });
 }
 
 struct Failing<'a>(&'a dyn StateSource);

@@ -9,7 +9,7 @@ mod common;
 
 use alloy_hardforks::EthereumHardfork as Fork;
 use alloy_primitives::{Address, B256, U256};
-use braid_core::{Engine, Optimisations, Options};
+use braid_core::{Engine, Optimisations};
 use common::{
     asm::{asm, part},
     line::Story,
@@ -143,7 +143,7 @@ fn engines() -> Vec<Engine> {
     let without = Optimisations { shared_checks: false, ..Optimisations::ALL };
     let endomorphism = Optimisations { endomorphism: true, ..Optimisations::NONE };
     let bitwise = Optimisations { endomorphism: false, ..Optimisations::ALL };
-    [
+    common::engines(&[
         (1, true, Optimisations::ALL),
         (2, true, Optimisations::ALL),
         (2, false, Optimisations::ALL),
@@ -153,11 +153,7 @@ fn engines() -> Vec<Engine> {
         (3, true, without),
         (2, true, endomorphism),
         (3, true, bitwise),
-    ]
-    .map(|(threads, forced, optimisations)| {
-        Engine::new(Options { threads, forced, optimisations, ..Options::default() })
-    })
-    .into()
+    ])
 }
 
 #[test]

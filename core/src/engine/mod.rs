@@ -313,8 +313,8 @@ impl Engine {
     /// alone, which waits for nobody's block.
     pub(crate) fn beside(&self, wake: bool, count: usize, piece: &(dyn Fn(usize) + Sync)) {
         match self.inner.try_lock() {
-            Some(mut inner) if count > 1 => inner.pool.share(wake, count, piece),
-            _ => alone(count, piece),
+            Some(mut inner) => inner.pool.share(wake, count, piece),
+            None => alone(count, piece),
         }
     }
 

@@ -13,10 +13,18 @@ pub mod scene;
 pub mod tx;
 
 use alloy_primitives::Address;
-use braid_core::{Outcome, StateOutput};
+use braid_core::{Engine, Optimisations, Options, Outcome, StateOutput};
 use braid_shadow::recorded::{self, RecordedBlock};
 use revm::database::{AccountRevert, BundleState};
 use std::path::{Path, PathBuf};
+
+/// An engine for each of these: threads, whether it is forced, optimisations.
+pub fn engines(all: &[(usize, bool, Optimisations)]) -> Vec<Engine> {
+    let engine = |&(threads, forced, optimisations): &_| {
+        Engine::new(Options { threads, forced, optimisations, ..Options::default() })
+    };
+    all.iter().map(engine).collect()
+}
 
 /// The folder of shared data, or `None` with the reason printed.
 pub fn shared(part: &str) -> Option<PathBuf> {
