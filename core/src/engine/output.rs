@@ -25,7 +25,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, U256};
 use revm::database::BundleState;
-use std::ops::Range;
+use std::{hint::black_box, ops::Range};
 
 /// Cells that one piece of the first step goes through.
 const PIECE: usize = 256;
@@ -33,6 +33,8 @@ const PIECE: usize = 256;
 const FEW: usize = 512;
 /// Parts of the further steps where several threads share them.
 const PARTS: usize = 4;
+/// Accounts that are looked at before the changes of all of them are made.
+const AT_ONCE: usize = 8;
 /// What is kept between blocks: pieces, and accounts in each part, parts of a bundle. About 8 MiB
 /// if all of it is used; a mainnet block uses a tenth.
 const KEPT_PIECES: usize = 64;
@@ -137,14 +139,20 @@ fn part_of(address: &Address, count: usize) -> usize {
 
 /// An account that was written, itself or one of its slots, and what became of it.
 struct Drawn {
+    became: Became,
     address: Address,
     id: u32,
-    became: Became,
+    /// Whether the account itself has changed, and whether it may have storage: what has to be
+    /// known of it before its turn comes, on one line of the cache.
+    changed: bool,
+    exists: bool,
 }
 
 impl Drawn {
     fn new(id: u32, cell: &AccountCell) -> Self {
-        Self { address: cell.address(), id, became: Became::new(cell) }
+        let became = Became::new(cell);
+        let (changed, exists) = (became.something(), became.after.exists);
+        Self { became, address: cell.address(), id, changed, exists }
     }
 }
 
@@ -152,16 +160,16 @@ impl Drawn {
 struct Place {
     /// The address's first bytes, which nearly always decide its order among others.
     prefix: u64,
-    /// The piece that found it, and where it has it; those that only slots have led to stand
-    /// behind the pieces.
-    piece: u32,
-    at: u32,
+    /// The account's number: see [`Found::drawn`].
+    number: u32,
+    /// Its last slot, or [`END`], as in [`Part::heads`]: see [`Found::slot`].
+    head: u32,
 }
 
 impl Place {
-    fn new(address: &Address, piece: usize, at: usize) -> Self {
-        let prefix = address.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        Self { prefix, piece: piece as u32, at: at as u32 }
+    fn new(drawn: &Drawn, number: usize) -> Self {
+        let prefix = drawn.address.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Self { prefix, number: number as u32, head: END }
     }
 }
 
@@ -241,8 +249,14 @@ impl Part {
     fn order(&mut self, tables: &Tables, pieces: &mut [MutexGuard<'_, Written>]) {
         self.link(tables, pieces);
         let Self { places, further, heads, .. } = self;
-        let found = Found { pieces, further, heads };
-        places.retain(|place| found.drawn(place).became.something(|| found.slots(place)));
+        let found = Found { pieces, further };
+        places.retain_mut(|place| {
+            let drawn = found.drawn(place);
+            if drawn.exists {
+                place.head = heads[drawn.id as usize];
+            }
+            drawn.changed || found.slots(place).next().is_some()
+        });
         places.sort_unstable_by(|a, b| {
             let address = |place| found.drawn(place).address;
             a.prefix.cmp(&b.prefix).then_with(|| address(a).cmp(&address(b)))
@@ -251,14 +265,17 @@ impl Part {
 
     /// The third step, after [`Self::order`].
     fn changes(&mut self, pieces: &[MutexGuard<'_, Written>], room: &mut Room<'_, AccountChange>) {
-        let Self { places, further, heads, codes, .. } = self;
-        let found = Found { pieces, further, heads };
-        for place in &*places {
-            let change = account_change(found.drawn(place), || found.slots(place));
-            // `Became::something` says the same before the change is made.
-            debug_assert!(change.changes_something(), "{change:?}");
-            codes.extend(change.new_code());
-            room.push(change);
+        let Self { places, further, codes, .. } = self;
+        let found = Found { pieces, further };
+        for places in places.chunks(AT_ONCE) {
+            found.fetch(places);
+            for place in places {
+                let change = account_change(found.drawn(place), || found.slots(place));
+                // `Became::something` says the same before the change is made.
+                debug_assert!(change.changes_something(), "{change:?}");
+                codes.extend(change.new_code());
+                room.push(change);
+            }
         }
     }
 
@@ -266,9 +283,15 @@ impl Part {
     fn bundle(&mut self, tables: &Tables, pieces: &mut [MutexGuard<'_, Written>]) {
         self.link(tables, pieces);
         let Self { places, further, heads, bundled, .. } = self;
-        let found = Found { pieces, further, heads };
-        let part = |place: &Place| bundle_part(tables, found.drawn(place), found.slots(place));
-        bundled.extend(places.iter().filter_map(part));
+        let found = Found { pieces, further };
+        let part = |place: &mut Place| {
+            let drawn = found.drawn(place);
+            if drawn.exists {
+                place.head = heads[drawn.id as usize];
+            }
+            bundle_part(tables, drawn, found.slots(place))
+        };
+        bundled.extend(places.iter_mut().filter_map(part));
     }
 
     /// Finds the places of all accounts, and each one's slots.
@@ -285,14 +308,14 @@ impl Part {
         for (piece, written) in pieces.iter_mut().enumerate() {
             for (at, drawn) in written.accounts.iter().enumerate() {
                 heads[drawn.id as usize] = END;
-                places.push(Place::new(&drawn.address, piece, at));
+                places.push(Place::new(drawn, piece * PIECE + at));
             }
             for (at, slot) in written.slots.iter_mut().enumerate() {
                 let head = &mut heads[slot.account as usize];
                 if *head == UNSEEN {
                     // Not written itself, it stands behind the pieces.
                     let drawn = Drawn::new(slot.account, tables.account(slot.account));
-                    places.push(Place::new(&drawn.address, behind, further.len()));
+                    places.push(Place::new(&drawn, behind * PIECE + further.len()));
                     further.push(drawn);
                     *head = END;
                 }
@@ -306,14 +329,28 @@ impl Part {
 struct Found<'p, 'g> {
     pieces: &'p [MutexGuard<'g, Written>],
     further: &'p [Drawn],
-    heads: &'p [u32],
 }
 
 impl<'p> Found<'p, '_> {
+    /// No piece has more accounts than cells; those that only slots have led to stand behind the
+    /// pieces.
     fn drawn(&self, place: &Place) -> &'p Drawn {
-        let piece = self.pieces.get(place.piece as usize);
-        let accounts = piece.map_or(self.further, |piece| &piece.accounts);
-        &accounts[place.at as usize]
+        let number = place.number as usize;
+        match self.pieces.get(number / PIECE) {
+            Some(piece) => &piece.accounts[number % PIECE],
+            None => &self.further[number - self.pieces.len() * PIECE],
+        }
+    }
+
+    /// Looks at what becomes of these accounts. They stand far apart: one after the other, each
+    /// would be waited for, while the work on the one before fills what the core can look ahead.
+    fn fetch(&self, places: &[Place]) {
+        let looked_at = places.iter().fold(0, |all, place| {
+            let Drawn { address, became: Became { before, after }, .. } = self.drawn(place);
+            let first = u64::from(address[0]) ^ before.balance.as_limbs()[3];
+            all ^ first ^ before.nonce ^ after.balance.as_limbs()[3] ^ u64::from(after.wiped)
+        });
+        black_box(looked_at);
     }
 
     /// The slot with this number, if it is one: no piece has more of them than cells.
@@ -325,8 +362,7 @@ impl<'p> Found<'p, '_> {
     /// The slots of an account that the block changed, each with its value before and after it.
     fn slots(&self, place: &Place) -> impl Iterator<Item = (U256, U256, U256)> {
         let drawn = self.drawn(place);
-        let head = if drawn.became.after.exists { self.heads[drawn.id as usize] } else { END };
-        let written = std::iter::successors(self.slot(head), |slot| self.slot(slot.next));
+        let written = std::iter::successors(self.slot(place.head), |slot| self.slot(slot.next));
         written.filter_map(|slot| drawn.became.slot(slot))
     }
 }
@@ -358,14 +394,13 @@ impl Became {
         changed.then_some((slot.slot, slot.before, value))
     }
 
-    /// Whether the block has changed anything; `slots` are those that it has.
-    fn something<S: Iterator>(&self, slots: impl FnOnce() -> S) -> bool {
+    /// Whether the block has changed anything, slots aside.
+    fn something(&self) -> bool {
         let Self { before, after } = self;
         before.exists != after.exists
             || (before.balance, before.nonce) != (after.balance, after.nonce)
             || before.code_hash != after.code_hash
             || self.is_wiped()
-            || slots().next().is_some()
     }
 }
 
