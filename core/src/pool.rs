@@ -225,10 +225,10 @@ impl Pool {
     }
 
     /// How long a cache line takes from the calling thread's core to another thread's and back:
-    /// the two hand a word to and fro. `None` where no thread answers soon; takes some
-    /// microseconds.
+    /// the two hand a word to and fro. `None` where no thread answers soon, as one that has to be
+    /// woken; takes some microseconds.
     pub(crate) fn round_trip(&mut self) -> Option<Duration> {
-        if !self.is_awake() {
+        if self.threads.is_empty() {
             return None;
         }
         let ball = Line(AtomicU64::new(0));

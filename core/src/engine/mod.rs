@@ -92,7 +92,7 @@ use crate::{
 };
 use alloy_eip7928::AccountChanges;
 use block::Lists;
-use distance::Distance;
+use distance::{Distance, NEAR};
 use inline::Workers;
 use predictor::Predictor;
 use std::{
@@ -382,7 +382,7 @@ impl Engine {
         source: &dyn StateSource,
         listed: bool,
     ) -> Option<MutexGuard<'_, Inner>> {
-        let Some(inner) = self.inner.try_lock() else {
+        let Some(mut inner) = self.inner.try_lock() else {
             let inline = self.runs_inline(block, source, Workers::BUSY, None, listed);
             return (!inline).then(|| self.inner.lock());
         };
@@ -390,9 +390,22 @@ impl Engine {
         // Nobody is needed for a block without transactions. What runs it here has just run larger
         // ones, and bare execution's code would come from memory: that takes 15 microseconds.
         let at_hand = block.transactions.is_empty() && !source.is_slow() && threads > 1;
-        let predictor = Some(&inner.predictor).filter(|_| optimisations.learning);
-        let inline =
-            !at_hand && self.runs_inline(block, source, inner.workers(), predictor, listed);
+        if at_hand {
+            return Some(inner);
+        }
+        let workers = inner.workers();
+        let Inner { pool, predictor, distance, .. } = &mut *inner;
+        let predictor = Some(&*predictor).filter(|_| optimisations.learning);
+        let runs_inline = |distance_ns| {
+            let workers = Workers { distance_ns, ..workers };
+            self.runs_inline(block, source, workers, predictor, listed)
+        };
+        let mut inline = runs_inline(workers.distance_ns);
+        if inline && workers.distance_ns > NEAR && !runs_inline(NEAR) {
+            // Nothing but the distance says so, of which shared blocks would tell.
+            let again = distance.pass(block.header.gas_used, pool);
+            inline = !again || runs_inline(distance.round_trip_ns());
+        }
         (!inline).then_some(inner)
     }
 }

@@ -347,7 +347,8 @@ impl<'p> Found<'p, '_> {
     fn fetch(&self, places: &[Place]) {
         let looked_at = places.iter().fold(0, |all, place| {
             let Drawn { address, became: Became { before, after }, .. } = self.drawn(place);
-            let first = u64::from(address[0]) ^ before.balance.as_limbs()[3];
+            let slot = self.slot(place.head).map_or(0, |slot| slot.value.as_limbs()[0]);
+            let first = u64::from(address[0]) ^ before.balance.as_limbs()[3] ^ slot;
             all ^ first ^ before.nonce ^ after.balance.as_limbs()[3] ^ u64::from(after.wiped)
         });
         black_box(looked_at);
