@@ -85,7 +85,8 @@ impl Distance {
         round_trip.is_some()
     }
 
-    fn note(&mut self, nanos: u64) {
+    /// Notes a reading, nanoseconds.
+    pub(super) fn note(&mut self, nanos: u64) {
         self.readings.rotate_right(1);
         self.readings[0] = nanos;
     }

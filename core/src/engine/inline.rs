@@ -171,6 +171,27 @@ mod tests {
         assert!(is_small(&block(&calls[..1], 30_000_000), near(true), None));
     }
 
+    /// Only after a shared block would the engine find out by itself.
+    #[cfg(not(any(feature = "loom", feature = "shuttle")))]
+    #[test]
+    fn blocks_are_shared_again_when_the_cores_are_near_again() {
+        use super::super::{Engine, Options};
+        use crate::source::MemoryState;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if cores < 2 {
+            return;
+        }
+        let engine = Engine::new(Options { threads: 2, ..Options::default() });
+        let payments: Vec<_> = (0..200).map(|of| (of, of, false)).collect();
+        let block = block(&payments.repeat(20), 21_000);
+        let source = MemoryState::default();
+        let is_shared = || engine.inner_unless_inline(&block, &source, false).is_some();
+        assert!(is_shared());
+        (0..3).for_each(|_| engine.inner.lock().distance.note(1_000_000_000));
+        assert!(!is_shared());
+        assert!((0..100_000).any(|_| is_shared()), "nobody has measured again");
+    }
+
     #[test]
     fn less_work_is_enough_where_it_is_spread_evenly() {
         let of = |targets: [u8; 4]| {
