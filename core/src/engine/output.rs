@@ -33,8 +33,10 @@ const PIECE: usize = 256;
 const FEW: usize = 512;
 /// Parts of the further steps where several threads share them.
 const PARTS: usize = 4;
-/// Accounts that are looked at before the changes of all of them are made.
+/// Accounts that are looked at before the changes of all of them are made, where a part has so many
+/// that a core's own caches do not hold them.
 const AT_ONCE: usize = 8;
+const FAR: usize = 1024;
 /// What is kept between blocks: pieces, and accounts in each part, parts of a bundle. About 8 MiB
 /// if all of it is used; a mainnet block uses a tenth.
 const KEPT_PIECES: usize = 64;
@@ -150,9 +152,16 @@ struct Drawn {
 
 impl Drawn {
     fn new(id: u32, cell: &AccountCell) -> Self {
-        let became = Became::new(cell);
-        let (changed, exists) = (became.something(), became.after.exists);
-        Self { became, address: cell.address(), id, changed, exists }
+        let before = cell.known_base().unwrap_or(AccountValue::MISSING);
+        let after = cell.chain.committed().map_or(before, |(_, value)| value);
+        let became = Became { before, after };
+        Self {
+            changed: became.is_changed(),
+            exists: after.exists,
+            address: cell.address(),
+            id,
+            became,
+        }
     }
 }
 
@@ -255,7 +264,7 @@ impl Part {
             if drawn.exists {
                 place.head = heads[drawn.id as usize];
             }
-            drawn.changed || found.slots(place).next().is_some()
+            drawn.changed || found.slots(place, drawn).next().is_some()
         });
         places.sort_unstable_by(|a, b| {
             let address = |place| found.drawn(place).address;
@@ -267,11 +276,15 @@ impl Part {
     fn changes(&mut self, pieces: &[MutexGuard<'_, Written>], room: &mut Room<'_, AccountChange>) {
         let Self { places, further, codes, .. } = self;
         let found = Found { pieces, further };
+        let far = places.len() >= FAR;
         for places in places.chunks(AT_ONCE) {
-            found.fetch(places);
+            if far {
+                found.fetch(places);
+            }
             for place in places {
-                let change = account_change(found.drawn(place), || found.slots(place));
-                // `Became::something` says the same before the change is made.
+                let drawn = found.drawn(place);
+                let change = account_change(drawn, || found.slots(place, drawn));
+                // `Became::is_changed` and the slots say the same before the change is made.
                 debug_assert!(change.changes_something(), "{change:?}");
                 codes.extend(change.new_code());
                 room.push(change);
@@ -289,7 +302,7 @@ impl Part {
             if drawn.exists {
                 place.head = heads[drawn.id as usize];
             }
-            bundle_part(tables, drawn, found.slots(place))
+            bundle_part(tables, drawn, found.slots(place, drawn))
         };
         bundled.extend(places.iter_mut().filter_map(part));
     }
@@ -361,8 +374,7 @@ impl<'p> Found<'p, '_> {
     }
 
     /// The slots of an account that the block changed, each with its value before and after it.
-    fn slots(&self, place: &Place) -> impl Iterator<Item = (U256, U256, U256)> {
-        let drawn = self.drawn(place);
+    fn slots(&self, place: &Place, drawn: &Drawn) -> impl Iterator<Item = (U256, U256, U256)> {
         let written = std::iter::successors(self.slot(place.head), |slot| self.slot(slot.next));
         written.filter_map(|slot| drawn.became.slot(slot))
     }
@@ -375,15 +387,18 @@ struct Became {
 }
 
 impl Became {
-    fn new(cell: &AccountCell) -> Self {
-        let before = cell.known_base().unwrap_or(AccountValue::MISSING);
-        let after = cell.chain.committed().map_or(before, |(_, value)| value);
-        Self { before, after }
-    }
-
     /// Nothing is left of the storage that the account had before the block.
     const fn is_wiped(&self) -> bool {
         self.after.wiped > 0 && self.before.exists
+    }
+
+    /// Whether the block has changed the account, slots aside.
+    fn is_changed(&self) -> bool {
+        let Self { before, after } = self;
+        before.exists != after.exists
+            || (before.balance, before.nonce) != (after.balance, after.nonce)
+            || before.code_hash != after.code_hash
+            || self.is_wiped()
     }
 
     /// A slot that was written, with its value before and after the block; `None` where the block
@@ -393,15 +408,6 @@ impl Became {
         let value = if slot.at < self.after.wiped { U256::ZERO } else { slot.value };
         let changed = if self.is_wiped() { !value.is_zero() } else { slot.before != value };
         changed.then_some((slot.slot, slot.before, value))
-    }
-
-    /// Whether the block has changed anything, slots aside.
-    fn something(&self) -> bool {
-        let Self { before, after } = self;
-        before.exists != after.exists
-            || (before.balance, before.nonce) != (after.balance, after.nonce)
-            || before.code_hash != after.code_hash
-            || self.is_wiped()
     }
 }
 
