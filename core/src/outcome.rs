@@ -218,6 +218,20 @@ pub(crate) fn new_code(before: Option<&AccountInfo>, after: Option<&AccountInfo>
     after.filter(|_| after != before)
 }
 
+/// The first bytes of an address as a number: nearly always they decide its order among others.
+pub(crate) fn prefix(address: &Address) -> u64 {
+    address.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Addresses in order, each with what belongs to it: something small, since sorting moves it often.
+pub(crate) fn in_order<T>(
+    accounts: impl Iterator<Item = (Address, T)>,
+) -> impl ExactSizeIterator<Item = (Address, T)> {
+    let mut all: Vec<_> = accounts.map(|(at, it)| (prefix(&at), at, it)).collect();
+    all.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    all.into_iter().map(|(_, at, it)| (at, it))
+}
+
 impl StateChanges {
     /// Drops the history from a bundle.
     pub fn from_bundle(bundle: &BundleState) -> Self {
@@ -228,7 +242,9 @@ impl StateChanges {
             })
         };
         let mut changes = Self::default();
-        for (address, account) in &bundle.state {
+        let state = in_order(bundle.state.iter().map(|(address, account)| (*address, account)));
+        changes.accounts.reserve_exact(state.len());
+        for (address, account) in state {
             let wiped = account.was_destroyed() && account.original_info.is_some();
             let mut storage: Vec<(U256, U256)> = account
                 .storage
@@ -245,7 +261,7 @@ impl StateChanges {
             }
             storage.sort_unstable();
             let change = AccountChange {
-                address: *address,
+                address,
                 before: bare(&account.original_info),
                 after: bare(&account.info),
                 wiped,
@@ -253,7 +269,6 @@ impl StateChanges {
             };
             changes.push(change);
         }
-        changes.accounts.sort_unstable_by_key(|change| change.address);
         let codes = changes.accounts.iter().filter_map(AccountChange::new_code).collect();
         changes.set_codes(codes, |hash| bundle.contracts.get(hash).cloned());
         changes

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     bundle,
-    outcome::{AccountChange, StateChanges},
+    outcome::{AccountChange, StateChanges, prefix},
     pool::{Room, Share, alone, in_parts},
     sync::{Mutex, MutexGuard},
 };
@@ -177,8 +177,7 @@ struct Place {
 
 impl Place {
     fn new(drawn: &Drawn, number: usize) -> Self {
-        let prefix = drawn.address.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        Self { prefix, number: number as u32, head: END }
+        Self { prefix: prefix(&drawn.address), number: number as u32, head: END }
     }
 }
 

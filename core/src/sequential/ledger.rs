@@ -7,7 +7,7 @@
 use crate::{
     bundle,
     error::SourceError,
-    outcome::{AccountChange, StateChanges},
+    outcome::{AccountChange, StateChanges, in_order},
     source::StateReader,
     tally::{CanonicalState, touch_beneficiary},
 };
@@ -223,11 +223,12 @@ impl<'a> PlainLedger<'a> {
     }
 
     /// The net changes of the block.
-    pub(crate) fn into_changes(self) -> StateChanges {
-        let mut entries: Vec<Entry> = self.entries.into_iter().filter(|e| e.written).collect();
-        entries.sort_unstable_by_key(|entry| entry.address);
+    pub(crate) fn into_changes(mut self) -> StateChanges {
+        let written = self.entries.iter_mut().filter(|entry| entry.written);
+        let entries = in_order(written.map(|entry| (entry.address, entry)));
         let mut changes = StateChanges::default();
-        for entry in entries {
+        changes.accounts.reserve_exact(entries.len());
+        for (address, entry) in entries {
             let wiped = entry.wiped && entry.base.is_some();
             let mut storage: Vec<(U256, U256)> = Vec::new();
             if entry.now.is_some() {
@@ -238,9 +239,10 @@ impl<'a> PlainLedger<'a> {
                 storage.extend(written.map(|(key, slot)| (*key, slot.now)));
                 storage.sort_unstable();
             }
-            let after = entry.now.map(|info| AccountInfo { code: None, account_id: None, ..info });
-            let address = entry.address;
-            changes.push(AccountChange { address, before: entry.base, after, wiped, storage });
+            let now = entry.now.take();
+            let after = now.map(|info| AccountInfo { code: None, account_id: None, ..info });
+            let before = entry.base.take();
+            changes.push(AccountChange { address, before, after, wiped, storage });
         }
         if !self.codes.is_empty() {
             let codes = changes.accounts.iter().filter_map(AccountChange::new_code).collect();
