@@ -228,7 +228,7 @@ pub(crate) fn in_order<T>(
     accounts: impl Iterator<Item = (Address, T)>,
 ) -> impl ExactSizeIterator<Item = (Address, T)> {
     let mut all: Vec<_> = accounts.map(|(at, it)| (prefix(&at), at, it)).collect();
-    all.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    all.sort_unstable_by_key(|(prefix, at, _)| (*prefix, *at));
     all.into_iter().map(|(_, at, it)| (at, it))
 }
 
