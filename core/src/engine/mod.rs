@@ -401,7 +401,8 @@ impl Engine {
             self.runs_inline(block, source, workers, predictor, listed)
         };
         let mut inline = runs_inline(workers.distance_ns);
-        if inline && workers.distance_ns > NEAR && !runs_inline(NEAR) {
+        let may_be_nearer = inline && workers.distance_ns > NEAR && distance.is_old();
+        if may_be_nearer && !runs_inline(NEAR) {
             // Nothing but the distance says so, of which shared blocks would tell.
             let again = distance.pass(block.header.gas_used, pool);
             inline = !again || runs_inline(distance.round_trip_ns());

@@ -179,6 +179,13 @@ impl Place {
     fn new(drawn: &Drawn, number: usize) -> Self {
         Self { prefix: prefix(&drawn.address), number: number as u32, head: END }
     }
+
+    /// Takes the account's slots from [`Part::heads`]: one that does not exist any more has none.
+    fn find_slots(&mut self, drawn: &Drawn, heads: &[u32]) {
+        if drawn.exists {
+            self.head = heads[drawn.id as usize];
+        }
+    }
 }
 
 /// A slot with a committed version.
@@ -260,9 +267,7 @@ impl Part {
         let found = Found { pieces, further };
         places.retain_mut(|place| {
             let drawn = found.drawn(place);
-            if drawn.exists {
-                place.head = heads[drawn.id as usize];
-            }
+            place.find_slots(drawn, heads);
             drawn.changed || found.slots(place, drawn).next().is_some()
         });
         places.sort_unstable_by(|a, b| {
@@ -298,9 +303,7 @@ impl Part {
         let found = Found { pieces, further };
         let part = |place: &mut Place| {
             let drawn = found.drawn(place);
-            if drawn.exists {
-                place.head = heads[drawn.id as usize];
-            }
+            place.find_slots(drawn, heads);
             bundle_part(tables, drawn, found.slots(place, drawn))
         };
         bundled.extend(places.iter_mut().filter_map(part));
