@@ -17,6 +17,7 @@ use super::{
     view::{View, ViewError},
     vm::Revm,
     watch::Watch,
+    work::Work,
 };
 use crate::{
     block::{Block, Receipt},
@@ -100,7 +101,8 @@ impl Job<'_> {
         Ok(tally::outcome(self.options.output, canonical, result, statistics, changed))
     }
 
-    /// What the workers are given. One of them makes the plan while the predictor is asked.
+    /// What the workers are given. One of them makes the plan while another one looks at what the
+    /// transactions take, by their gas and by what the predictor says.
     fn input<'b>(
         &'b self,
         pool: &mut Pool,
@@ -115,7 +117,9 @@ impl Job<'_> {
         let (forecast, plan) = if self.source.is_slow() || few {
             (forecast(), None)
         } else {
-            pool.join(forecast, || Some(Plan::new(block, optimisations)))
+            let look = || (forecast(), optimisations.long_first.then(|| Work::new(block)));
+            let ((forecast, work), plan) = pool.join(look, || Plan::new(block, optimisations));
+            (forecast, Some(Plan { work, ..plan }))
         };
         Input {
             tables,

@@ -10,7 +10,7 @@ use super::{
     distance::NEAR,
     forecast,
     predictor::Predictor,
-    work::{Work, majority},
+    work::{Work, at_least, majority},
 };
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
@@ -38,6 +38,8 @@ const JOURNEYS: u64 = 13;
 const MANY_READS: u64 = 125_000;
 /// Below this many transactions, one contract called by all of them makes a chain.
 const FEW: usize = 8;
+/// How many transactions are asked whether they form a chain, evenly over the block.
+const SAMPLES: usize = 256;
 
 /// What is known of the workers when a block comes.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +60,18 @@ impl Workers {
 /// what its calls took in earlier blocks, and by what cannot be shared: one transaction, or the
 /// calls of one contract, that may take most of it.
 pub(super) fn is_small(block: &Block, workers: Workers, predictor: Option<&Predictor>) -> bool {
-    let by_gas = gain(block, Work::new(block, 1).total(), workers);
-    if block.transactions.len() < 2 || by_gas < LEAST_EVEN {
+    let count = block.transactions.len();
+    if count < 2 {
+        return true;
+    }
+    // Where there are very many, nobody looks at them all, one after the other, before they are
+    // shared.
+    if gain(block, at_least(count), workers) >= DOUBT {
+        return false;
+    }
+    let work = Work::new(block);
+    let by_gas = gain(block, work.total(), workers);
+    if by_gas < LEAST_EVEN {
         return true;
     }
     if by_gas >= DOUBT {
@@ -69,7 +81,7 @@ pub(super) fn is_small(block: &Block, workers: Workers, predictor: Option<&Predi
         let predictor = predictor?;
         predictor.predict(forecast::key(predictor, &block.transactions[index])?)
     };
-    let work = Work::new(block, UNSURE);
+    let work = work.faster(UNSURE);
     let nanos = |index: usize| known(index).map(|call| call.nanos);
     if !workers.awake && work.beside_the_longest(nanos) < LEAST_BESIDE {
         return true;
@@ -101,9 +113,11 @@ fn gain(block: &Block, work: u64, workers: Workers) -> u64 {
 /// Whether the transactions are likely to form one chain: calls of one sender to one contract, or
 /// a few calls to one contract.
 pub(super) fn is_chain(block: &Block) -> bool {
-    let count = block.transactions.len();
+    let step = block.transactions.len().div_ceil(SAMPLES).max(1);
+    let samples = block.transactions.iter().step_by(step);
+    let count = samples.len();
     let each = |key: fn(&Recovered<Transaction>) -> Option<Address>| {
-        majority(block.transactions.iter().map(move |tx| (key(tx), 1))) as usize
+        majority(samples.clone().map(move |tx| (key(tx), 1))) as usize
     };
     let sender = each(|tx| Some(tx.signer()));
     let target = || each(|tx| tx.to().filter(|_| !tx.input().is_empty()));

@@ -44,13 +44,16 @@ struct Chain {
 /// what each of them waits for.
 pub(super) fn long(
     block: &Block,
+    work: &Work<'_>,
     forecast: Option<&Forecast<'_>>,
     before: &[u32],
 ) -> VecDeque<u32> {
-    let limits = || block.transactions.iter().map(|tx| tx.gas_limit());
+    let limits = || work.estimates.iter().map(|of| of.gas_limit);
+    if limits().all(|limit| limit <= INTRINSIC) {
+        return VecDeque::new();
+    }
     let total_limit = limits().fold(0, u64::saturating_add);
     let known = |index: usize| forecast.and_then(|forecast| forecast.of(index));
-    let work = Work::new(block, 1);
     let total = u128::from(work.total_where(|index| known(index).map(|call| call.nanos)));
     let mut chains = vec![Chain::default(); block.transactions.len()];
     let mut first: Vec<u32> = (0..chains.len() as u32).collect();
@@ -127,7 +130,7 @@ mod tests {
     fn long_chains_start_with_their_first_and_the_longest_one() {
         let long = |all: &[Tx]| -> Vec<u32> {
             let block = block(all);
-            long(&block, None, &before(&block, Optimisations::ALL)).into()
+            long(&block, &Work::new(&block), None, &before(&block, Optimisations::ALL)).into()
         };
         let other = |of: u8| (of, of, Some(1), 50_000);
         let mut all: Vec<Tx> = (10..30).map(other).collect();
@@ -160,7 +163,7 @@ mod tests {
             }
             all.header.gas_used = 2_000_000;
             all.header.base_fee_per_gas = Some(7);
-            long(&all, None, &before(&all, Optimisations::ALL)).into()
+            long(&all, &Work::new(&all), None, &before(&all, Optimisations::ALL)).into()
         };
         assert_eq!(long(words(RANDOM, 0x9d)), [39]);
         // Fewer of them, or what no random word looks like.

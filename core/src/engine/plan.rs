@@ -6,7 +6,7 @@
 //!
 //! Invariant: it depends on the block and the optimisations alone.
 
-use super::{Optimisations, chains::Chains, dependencies::before, hot, record::Record};
+use super::{Optimisations, chains::Chains, dependencies::before, hot, record::Record, work::Work};
 use crate::{
     block::{Block, Transaction},
     sync::{
@@ -62,6 +62,8 @@ pub(crate) struct Plan<'b> {
     pub(super) chains: Chains<'b>,
     /// Accounts that many payments share ([`super::hot`]).
     pub(super) hot: Vec<Address>,
+    /// What the transactions take, where that is known already.
+    pub(super) work: Option<Work<'b>>,
 }
 
 impl<'b> Plan<'b> {
@@ -69,6 +71,7 @@ impl<'b> Plan<'b> {
         let items = block.transactions.iter().map(Item::new).collect();
         let commute = optimisations.hot_accounts && optimisations.commutative_balances;
         let hot = if commute { hot::accounts(block) } else { Vec::new() };
-        Self { items, before: before(block, optimisations), chains: Chains::new(block), hot }
+        let before = before(block, optimisations);
+        Self { items, before, chains: Chains::new(block), hot, work: None }
     }
 }

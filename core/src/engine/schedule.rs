@@ -20,7 +20,7 @@ use super::{
     order::long,
     plan::{IDLE, Item, Plan},
     record::Record,
-    work::INTRINSIC,
+    work::{INTRINSIC, Work},
 };
 use crate::{
     block::Block,
@@ -127,19 +127,23 @@ impl<'b> Schedule<'b> {
 
     /// The same with a plan that was made before, with the same optimisations.
     pub(crate) fn planned(
-        block: &Block,
+        block: &'b Block,
         plan: Plan<'b>,
         optimisations: Optimisations,
         forecast: Option<&Forecast<'_>>,
     ) -> Self {
-        let Plan { items, before, chains, hot: _ } = plan;
+        let Plan { items, before, chains, hot: _, work } = plan;
         let expected = |index| forecast.and_then(|forecast| forecast.of(index));
         let conflicts = |index| expected(index).is_some_and(|call| call.conflicts);
         (0..block.transactions.len())
             .filter(|index| conflicts(*index))
             .for_each(|index| chains.failed(index));
-        let long =
-            if optimisations.long_first { long(block, forecast, &before) } else { VecDeque::new() };
+        let long = if optimisations.long_first {
+            let work = work.unwrap_or_else(|| Work::new(block));
+            long(block, &work, forecast, &before)
+        } else {
+            VecDeque::new()
+        };
         Self {
             before,
             eager: optimisations.revalidate,

@@ -33,53 +33,77 @@ const MOST_GAS: u64 = 1 << 40;
 /// What a call weighs beside the gas that it may use.
 const LEAST_WEIGHT: u64 = CALL * GAS_SINCE / 1_000;
 
-/// What the transactions of a block take.
-pub(super) struct Work<'b> {
-    block: &'b Block,
-    payments: u64,
-    /// All calls and creations, by gas, nanoseconds.
-    calls: u64,
-    /// The sum of what they weigh.
+/// What is known of one transaction beforehand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Estimate {
+    pub(super) gas_limit: u64,
+    /// What a call weighs among others, by the gas that it may use for what takes time; 0 for a
+    /// payment.
     weight: u64,
 }
 
+/// What the transactions of a block take. Each of them is looked at once, since in a large block
+/// they stand in no cache.
+#[derive(Debug)]
+pub(super) struct Work<'b> {
+    block: &'b Block,
+    pub(super) estimates: Box<[Estimate]>,
+    /// How many calls and creations there are, the gas that they use for what takes time, and the
+    /// sum of what they weigh.
+    calls: u64,
+    gas: u64,
+    weight: u64,
+    /// Gas in a microsecond.
+    rate: u64,
+}
+
 impl<'b> Work<'b> {
-    /// Of this block, if gas is spent so many times as fast as it mostly is since Berlin; before
-    /// that, as fast as it mostly was.
-    pub(super) fn new(block: &'b Block, faster: u64) -> Self {
+    /// Of this block, if gas is spent as fast as it mostly is.
+    pub(super) fn new(block: &'b Block) -> Self {
         let recent = block.header.base_fee_per_gas.is_some();
-        let rate = if recent { GAS_SINCE * faster } else { GAS_BEFORE };
+        let rate = if recent { GAS_SINCE } else { GAS_BEFORE };
         let (mut calls, mut weight, mut idle) = (0u64, 0u64, 0u64);
-        for tx in &block.transactions {
-            idle = idle.saturating_add(if recent { idle_gas(tx) } else { INTRINSIC });
-            if !is_payment(tx) {
-                calls += 1;
-                weight = weight.saturating_add(weigh(tx));
+        let mut estimate = |tx: &Recovered<Transaction>| {
+            let (gas_limit, spent) = (tx.gas_limit(), idle_gas(tx));
+            idle = idle.saturating_add(if recent { spent } else { INTRINSIC });
+            if is_payment(tx) {
+                return Estimate { gas_limit, weight: 0 };
             }
-        }
-        let payments = block.transactions.len() as u64 - calls;
+            let call = Estimate { gas_limit, weight: weigh(gas_limit, spent) };
+            calls += 1;
+            weight = weight.saturating_add(call.weight);
+            call
+        };
+        let estimates = block.transactions.iter().map(&mut estimate).collect();
         let gas = block.header.gas_used.saturating_sub(idle).min(MOST_GAS);
-        Self { block, payments, calls: CALL * calls + gas * 1_000 / rate, weight }
+        Self { block, estimates, calls, gas, weight, rate }
+    }
+
+    /// If gas is spent so many times as fast as it mostly is since Berlin; before that, as fast as
+    /// it mostly was.
+    pub(super) fn faster(self, times: u64) -> Self {
+        let recent = self.block.header.base_fee_per_gas.is_some();
+        Self { rate: if recent { self.rate * times } else { self.rate }, ..self }
+    }
+
+    /// All calls and creations, by gas, nanoseconds.
+    const fn of_calls(&self) -> u64 {
+        CALL * self.calls + self.gas * 1_000 / self.rate
     }
 
     /// All transactions, by gas alone, nanoseconds.
     pub(super) const fn total(&self) -> u64 {
-        PAYMENT * self.payments + self.calls
+        at_least(self.estimates.len() - self.calls as usize) + self.of_calls()
     }
 
-    /// The transaction with this index, by what is known of it, else by its part of the gas.
-    fn of(&self, index: usize, known: Option<u64>) -> u64 {
-        let tx = &self.block.transactions[index];
-        match known {
-            Some(nanos) => nanos,
-            None if is_payment(tx) => PAYMENT,
-            None => part(self.calls, weigh(tx), self.weight),
-        }
-    }
-
-    /// Each transaction, of some of which it is known how long they take, nanoseconds.
+    /// Each transaction, by what is known of it, else by its part of the gas, nanoseconds.
     fn each(&self, known: impl Fn(usize) -> Option<u64>) -> impl Iterator<Item = u64> {
-        (0..self.block.transactions.len()).map(move |index| self.of(index, known(index)))
+        let all = self.of_calls();
+        self.estimates.iter().enumerate().map(move |(index, of)| match known(index) {
+            Some(nanos) => nanos,
+            None if of.weight == 0 => PAYMENT,
+            None => part(all, of.weight, self.weight),
+        })
     }
 
     /// All transactions, of some of which it is known how long they take, nanoseconds.
@@ -98,12 +122,13 @@ impl<'b> Work<'b> {
     /// All transactions, but no more than two workers can do in half the time: one transaction, or
     /// the calls of one contract that may read what each other write, may take more than half.
     pub(super) fn shareable(&self, known: impl Fn(usize) -> Option<Prediction>) -> u64 {
-        let each = |(index, tx): (usize, &Recovered<Transaction>)| {
-            let known = known(index);
-            let alone = is_payment(tx) || known.is_some_and(|call| !call.conflicts);
-            (tx.to().filter(|_| !alone), self.of(index, known.map(|call| call.nanos)))
+        let nanos = self.each(|index| known(index).map(|call| call.nanos));
+        let each = |(index, nanos): (usize, u64)| {
+            let alone = self.estimates[index].weight == 0
+                || known(index).is_some_and(|call: Prediction| !call.conflicts);
+            (self.block.transactions[index].to().filter(|_| !alone), nanos)
         };
-        let all: Vec<_> = self.block.transactions.iter().enumerate().map(each).collect();
+        let all: Vec<_> = nanos.enumerate().map(each).collect();
         let times = || all.iter().map(|(_, nanos)| *nanos);
         let total = times().fold(0, u64::saturating_add);
         let serial = majority(all.iter().copied()).max(times().max().unwrap_or_default());
@@ -136,9 +161,14 @@ fn is_payment(tx: &Recovered<Transaction>) -> bool {
     tx.input().is_empty() && tx.kind().is_call()
 }
 
-/// What a call weighs among others, by the gas that it may use for what takes time.
-fn weigh(tx: &Recovered<Transaction>) -> u64 {
-    tx.gas_limit().saturating_sub(idle_gas(tx)).saturating_add(LEAST_WEIGHT)
+/// What so many transactions take at least, nanoseconds.
+pub(super) const fn at_least(count: usize) -> u64 {
+    PAYMENT * count as u64
+}
+
+/// What a call weighs among others that may use so much gas, of which so much takes no time.
+const fn weigh(gas_limit: u64, idle: u64) -> u64 {
+    gas_limit.saturating_sub(idle).saturating_add(LEAST_WEIGHT)
 }
 
 /// `whole * of / all`.
@@ -194,14 +224,14 @@ mod tests {
     fn gas_for_code_that_is_left_is_no_work() {
         let block = block(&[DEPLOYMENT; 4]);
         assert!(block.header.gas_used > 3_000_000);
-        let total = Work::new(&block, 1).total();
+        let total = Work::new(&block).total();
         assert!((90_000..120_000).contains(&total), "{total}");
     }
 
     #[test]
     fn what_is_known_leaves_the_others_their_part() {
         let block = block(&[DEPLOYMENT, (to(1), 4, 120_000)]);
-        let work = Work::new(&block, 1);
+        let work = Work::new(&block);
         let rest = work.total_where(|index| (index == 1).then_some(5_000)) - 5_000;
         assert!((20_000..30_000).contains(&rest), "{rest}");
         assert_eq!(work.total_where(|_| Some(7)), 14);
@@ -211,18 +241,18 @@ mod tests {
     #[test]
     fn the_longest_transaction_is_nobody_elses() {
         let block = block(&[(to(1), 4, 121_000), (to(2), 4, 1_021_000), (to(3), 4, 121_000)]);
-        let work = Work::new(&block, 1);
+        let work = Work::new(&block);
         let beside = work.beside_the_longest(|_| None);
         assert!((95_000..115_000).contains(&beside), "{beside}");
         assert_eq!(work.beside_the_longest(|index| Some([5, 7, 90][index])), 12);
-        assert_eq!(Work::new(&Block::default(), 1).beside_the_longest(|_| None), 0);
+        assert_eq!(Work::new(&Block::default()).beside_the_longest(|_| None), 0);
     }
 
     #[test]
     fn nobody_is_unsure_of_payments() {
         let block = block(&[(to(1), 0, INTRINSIC); 100]);
         for faster in [1, 2] {
-            assert_eq!(Work::new(&block, faster).total_where(|_| None), 100 * PAYMENT);
+            assert_eq!(Work::new(&block).faster(faster).total_where(|_| None), 100 * PAYMENT);
         }
     }
 
@@ -230,17 +260,17 @@ mod tests {
     fn what_may_depend_on_each_other_is_not_shared() {
         let shareable = |txs: &[(TxKind, usize, u64)], known: Option<Prediction>| {
             let block = block(txs);
-            Work::new(&block, 1).shareable(|_| known)
+            Work::new(&block).shareable(|_| known)
         };
         let call = |target| (to(target), 4, 121_000);
         let all = [1, 2, 3, 4].map(call);
-        let total = Work::new(&block(&all), 1).total();
+        let total = Work::new(&block(&all)).total();
         assert_eq!(shareable(&all, None), total);
         assert_eq!(shareable(&[1, 2, 1, 2].map(call), None), total);
         assert_eq!(shareable(&[1, 1, 1, 2].map(call), None), total / 2);
         assert_eq!(shareable(&[1; 4].map(call), None), 0);
         let long = [call(1), call(2), (to(3), 4, 521_000)];
-        let all = Work::new(&block(&long), 1).total();
+        let all = Work::new(&block(&long)).total();
         assert!(shareable(&long, None) < all * 2 / 3, "one takes most of it");
         let known = |conflicts| Some(Prediction { nanos: 10, conflicts });
         assert_eq!(shareable(&[1; 4].map(call), known(false)), 40);
@@ -252,7 +282,7 @@ mod tests {
     fn numbers_without_measure_do_no_harm() {
         let mut block = block(&[(to(1), 4, u64::MAX), (to(2), 4, u64::MAX)]);
         block.header.gas_used = u64::MAX;
-        let work = Work::new(&block, 1);
+        let work = Work::new(&block);
         assert!(work.total() > 1 << 38);
         assert!(work.shareable(|_| None) > 1 << 38);
         let known = Prediction { nanos: u64::MAX, conflicts: true };
