@@ -133,9 +133,11 @@ mod tests {
         distance.readings = far;
         assert!(!distance.pass(PASSES - 1, &mut pool));
         assert_eq!(distance.readings, far);
-        // On one core nobody may answer, however often.
+        // On one core nobody may answer, however often; on busy ones it may take long.
         let mut measured = || distance.pass(PASSES, &mut pool) && distance.readings != far;
-        let woken = (0..1_000).any(|_| measured());
+        let start = Instant::now();
+        let tries = std::iter::repeat_with(|| start.elapsed() < Duration::from_secs(60));
+        let woken = tries.take_while(|in_time| *in_time).any(|_| measured());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         assert!(woken || cores < 2);
         assert!(!woken || distance.round_trip_ns() < u64::MAX);
