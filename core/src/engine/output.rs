@@ -13,8 +13,6 @@
 //! parts follow one another in the output. The buffers are kept between blocks ([`Drafts`]): memory
 //! of this size would come fresh from the system each time.
 
-mod large;
-
 use super::{
     cells::AccountCell,
     tables::{AccountValue, Position, Stamp, Tables},
@@ -55,9 +53,6 @@ pub(crate) fn flat(tables: &Tables, share: Share<'_>) -> StateChanges {
     let mut drafts = tables.drafts.lock();
     let (pieces, parts) = drafts.gather(tables, share);
     share(parts.len(), &|part| parts[part].lock().order(tables, &mut lock(pieces, part)));
-    for (number, part) in parts.iter().enumerate() {
-        part.lock().order_large(&lock(pieces, number), share);
-    }
     let lengths: Vec<_> = parts.iter().map(|part| part.lock().places.len()).collect();
     let accounts = in_parts(&lengths, share, |part, room| {
         parts[part].lock().changes(&lock(pieces, part), room);
@@ -261,17 +256,6 @@ struct Part {
     bundled: Vec<bundle::Part>,
     /// Codes that accounts of this part newly have.
     codes: Vec<B256>,
-    /// The account that has most of the part's slots, if they are many.
-    large: Option<Large>,
-}
-
-/// An account whose slots are put in order by several threads.
-struct Large {
-    /// By its index, and by its number: see [`Found::drawn`].
-    id: u32,
-    number: Option<u32>,
-    /// The slots that the block changed.
-    storage: Vec<(U256, U256)>,
 }
 
 impl Part {
@@ -282,32 +266,19 @@ impl Part {
         let Self { places, further, heads, .. } = self;
         let found = Found { pieces, further };
         places.retain_mut(|place| {
-            let drawn = found.drawn(place.number);
+            let drawn = found.drawn(place);
             place.find_slots(drawn, heads);
             drawn.changed || found.slots(place, drawn).next().is_some()
         });
         places.sort_unstable_by(|a, b| {
-            let address = |place: &Place| found.drawn(place.number).address;
+            let address = |place| found.drawn(place).address;
             a.prefix.cmp(&b.prefix).then_with(|| address(a).cmp(&address(b)))
         });
     }
 
-    /// Puts the slots of the largest account in order, where they are very many.
-    fn order_large(&mut self, pieces: &[MutexGuard<'_, Written>], share: Share<'_>) {
-        let Self { further, large: Some(Large { id, number: Some(number), storage }), .. } = self
-        else {
-            return;
-        };
-        let drawn = Found { pieces, further }.drawn(*number);
-        if drawn.exists {
-            let pieces: Vec<_> = pieces.iter().map(|piece| &**piece).collect();
-            *storage = large::storage(&pieces, *id, &drawn.became, share);
-        }
-    }
-
     /// The third step, after [`Self::order`].
     fn changes(&mut self, pieces: &[MutexGuard<'_, Written>], room: &mut Room<'_, AccountChange>) {
-        let Self { places, further, codes, large, .. } = self;
+        let Self { places, further, codes, .. } = self;
         let found = Found { pieces, further };
         let far = places.len() >= FAR;
         for places in places.chunks(AT_ONCE) {
@@ -315,12 +286,8 @@ impl Part {
                 found.fetch(places);
             }
             for place in places {
-                let drawn = found.drawn(place.number);
-                let storage = match large {
-                    Some(large) if large.id == drawn.id => std::mem::take(&mut large.storage),
-                    _ => storage(drawn, || found.slots(place, drawn)),
-                };
-                let change = account_change(drawn, storage);
+                let drawn = found.drawn(place);
+                let change = account_change(drawn, || found.slots(place, drawn));
                 // `Became::is_changed` and the slots say the same before the change is made.
                 debug_assert!(change.changes_something(), "{change:?}");
                 codes.extend(change.new_code());
@@ -335,7 +302,7 @@ impl Part {
         let Self { places, further, heads, bundled, .. } = self;
         let found = Found { pieces, further };
         let part = |place: &mut Place| {
-            let drawn = found.drawn(place.number);
+            let drawn = found.drawn(place);
             place.find_slots(drawn, heads);
             bundle_part(tables, drawn, found.slots(place, drawn))
         };
@@ -344,15 +311,7 @@ impl Part {
 
     /// Finds the places of all accounts, and each one's slots.
     fn link(&mut self, tables: &Tables, pieces: &mut [MutexGuard<'_, Written>]) {
-        let Self { places, further, heads, bundled, codes, large } = self;
-        let id = large::account(pieces.iter().map(|piece| &**piece));
-        *large = id.map(|id| Large { id, number: None, storage: Vec::new() });
-        let mut place_of = |drawn: &Drawn, number| {
-            if let Some(large) = large.as_mut().filter(|large| large.id == drawn.id) {
-                large.number = Some(number as u32);
-            }
-            Place::new(drawn, number)
-        };
+        let Self { places, further, heads, bundled, codes } = self;
         places.clear();
         further.clear();
         heads.clear();
@@ -364,14 +323,14 @@ impl Part {
         for (piece, written) in pieces.iter_mut().enumerate() {
             for (at, drawn) in written.accounts.iter().enumerate() {
                 heads[drawn.id as usize] = END;
-                places.push(place_of(drawn, piece * PIECE + at));
+                places.push(Place::new(drawn, piece * PIECE + at));
             }
             for (at, slot) in written.slots.iter_mut().enumerate() {
                 let head = &mut heads[slot.account as usize];
                 if *head == UNSEEN {
                     // Not written itself, it stands behind the pieces.
                     let drawn = Drawn::new(slot.account, tables.account(slot.account));
-                    places.push(place_of(&drawn, behind * PIECE + further.len()));
+                    places.push(Place::new(&drawn, behind * PIECE + further.len()));
                     further.push(drawn);
                     *head = END;
                 }
@@ -390,8 +349,8 @@ struct Found<'p, 'g> {
 impl<'p> Found<'p, '_> {
     /// No piece has more accounts than cells; those that only slots have led to stand behind the
     /// pieces.
-    fn drawn(&self, number: u32) -> &'p Drawn {
-        let number = number as usize;
+    fn drawn(&self, place: &Place) -> &'p Drawn {
+        let number = place.number as usize;
         match self.pieces.get(number / PIECE) {
             Some(piece) => &piece.accounts[number % PIECE],
             None => &self.further[number - self.pieces.len() * PIECE],
@@ -402,7 +361,7 @@ impl<'p> Found<'p, '_> {
     /// would be waited for, while the work on the one before fills what the core can look ahead.
     fn fetch(&self, places: &[Place]) {
         let looked_at = places.iter().fold(0, |all, place| {
-            let Drawn { address, became: Became { before, after }, .. } = self.drawn(place.number);
+            let Drawn { address, became: Became { before, after }, .. } = self.drawn(place);
             let slot = self.slot(place.head).map_or(0, |slot| slot.value.as_limbs()[0]);
             let first = u64::from(address[0]) ^ before.balance.as_limbs()[3] ^ slot;
             all ^ first ^ before.nonce ^ after.balance.as_limbs()[3] ^ u64::from(after.wiped)
@@ -454,23 +413,18 @@ impl Became {
     }
 }
 
-/// An account's storage that changed, in order; `slots` are those slots.
-fn storage<S: Iterator<Item = (U256, U256, U256)>>(
+/// What became of an account; `slots` are those that changed.
+fn account_change<S: Iterator<Item = (U256, U256, U256)>>(
     drawn: &Drawn,
     slots: impl Fn() -> S,
-) -> Vec<(U256, U256)> {
+) -> AccountChange {
+    let Drawn { address, became, .. } = drawn;
     let mut storage = Vec::new();
-    if drawn.exists {
+    if became.after.exists {
         storage.reserve_exact(slots().count());
         storage.extend(slots().map(|(slot, _, value)| (slot, value)));
         storage.sort_unstable_by_key(|(slot, _)| *slot);
     }
-    storage
-}
-
-/// What became of an account, with its storage that changed.
-fn account_change(drawn: &Drawn, storage: Vec<(U256, U256)>) -> AccountChange {
-    let Drawn { address, became, .. } = drawn;
     let (before, after) = (became.before.info(), became.after.info());
     AccountChange { address: *address, before, after, wiped: became.is_wiped(), storage }
 }
