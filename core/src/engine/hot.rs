@@ -15,7 +15,7 @@
 //! that is validated; a run that needs to know better (whose sender can pay only with what it
 //! received in the same block, say) is repeated in its turn.
 
-use super::tables::AccountValue;
+use super::{tables::AccountValue, work::samples};
 use crate::block::Block;
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, KECCAK256_EMPTY};
@@ -30,9 +30,7 @@ const COUNTS: usize = 1024;
 
 /// The hot accounts of a block.
 pub(super) fn accounts(block: &Block) -> Vec<Address> {
-    let transactions = &block.transactions;
-    let step = transactions.len().div_ceil(SAMPLES).max(1);
-    let payments = || transactions.iter().step_by(step).filter(|tx| tx.input().is_empty());
+    let payments = || samples(block, SAMPLES).filter(|tx| tx.input().is_empty());
     let all = || payments().filter_map(|tx| Some([tx.signer(), tx.to()?])).flatten();
     let mut counts = [0u16; COUNTS];
     all().for_each(|address| counts[place(&address)] += 1);

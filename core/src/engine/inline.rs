@@ -10,7 +10,7 @@ use super::{
     distance::NEAR,
     forecast,
     predictor::Predictor,
-    work::{Work, at_least, majority},
+    work::{Work, at_least, majority, samples},
 };
 use crate::block::{Block, Transaction};
 use alloy_consensus::{Transaction as _, transaction::Recovered};
@@ -113,8 +113,7 @@ fn gain(block: &Block, work: u64, workers: Workers) -> u64 {
 /// Whether the transactions are likely to form one chain: calls of one sender to one contract, or
 /// a few calls to one contract.
 pub(super) fn is_chain(block: &Block) -> bool {
-    let step = block.transactions.len().div_ceil(SAMPLES).max(1);
-    let samples = block.transactions.iter().step_by(step);
+    let samples = samples(block, SAMPLES);
     let count = samples.len();
     let each = |key: fn(&Recovered<Transaction>) -> Option<Address>| {
         majority(samples.clone().map(move |tx| (key(tx), 1))) as usize
@@ -203,11 +202,7 @@ mod tests {
         assert!(is_shared());
         (0..3).for_each(|_| engine.inner.lock().distance.note(1_000_000_000));
         assert!(!is_shared());
-        // On busy cores it takes long until both threads run at once.
-        let start = std::time::Instant::now();
-        let tries = std::iter::repeat_with(|| start.elapsed().as_secs() < 60);
-        let shared = tries.take_while(|in_time| *in_time).any(|_| is_shared());
-        assert!(shared, "nobody has measured again");
+        assert!(super::super::distance::tests::in_a_minute(is_shared), "nobody has measured again");
     }
 
     #[test]

@@ -47,11 +47,13 @@ pub(super) struct Estimate {
 #[derive(Debug)]
 pub(super) struct Work<'b> {
     block: &'b Block,
+    /// One for each transaction.
     pub(super) estimates: Box<[Estimate]>,
-    /// How many calls and creations there are, the gas that they use for what takes time, and the
-    /// sum of what they weigh.
+    /// How many calls and creations there are.
     calls: u64,
+    /// The gas that they use for what takes time.
     gas: u64,
+    /// The sum of what they weigh.
     weight: u64,
     /// Gas in a microsecond.
     rate: u64,
@@ -63,7 +65,7 @@ impl<'b> Work<'b> {
         let recent = block.header.base_fee_per_gas.is_some();
         let rate = if recent { GAS_SINCE } else { GAS_BEFORE };
         let (mut calls, mut weight, mut idle) = (0u64, 0u64, 0u64);
-        let mut estimate = |tx: &Recovered<Transaction>| {
+        let estimate = |tx: &Recovered<Transaction>| {
             let (gas_limit, spent) = (tx.gas_limit(), idle_gas(tx));
             idle = idle.saturating_add(if recent { spent } else { INTRINSIC });
             if is_payment(tx) {
@@ -74,7 +76,7 @@ impl<'b> Work<'b> {
             weight = weight.saturating_add(call.weight);
             call
         };
-        let estimates = block.transactions.iter().map(&mut estimate).collect();
+        let estimates = block.transactions.iter().map(estimate).collect();
         let gas = block.header.gas_used.saturating_sub(idle).min(MOST_GAS);
         Self { block, estimates, calls, gas, weight, rate }
     }
@@ -122,10 +124,12 @@ impl<'b> Work<'b> {
     /// All transactions, but no more than two workers can do in half the time: one transaction, or
     /// the calls of one contract that may read what each other write, may take more than half.
     pub(super) fn shareable(&self, known: impl Fn(usize) -> Option<Prediction>) -> u64 {
-        let nanos = self.each(|index| known(index).map(|call| call.nanos));
+        // The predictor is asked once for each.
+        let known: Vec<_> = (0..self.estimates.len()).map(known).collect();
+        let nanos = self.each(|index| known[index].map(|call| call.nanos));
         let each = |(index, nanos): (usize, u64)| {
             let alone = self.estimates[index].weight == 0
-                || known(index).is_some_and(|call: Prediction| !call.conflicts);
+                || known[index].is_some_and(|call| !call.conflicts);
             (self.block.transactions[index].to().filter(|_| !alone), nanos)
         };
         let all: Vec<_> = nanos.enumerate().map(each).collect();
@@ -159,6 +163,15 @@ pub(super) fn majority(all: impl Iterator<Item = (Option<Address>, u64)> + Clone
 /// A call without data: a plain payment, unless its target has code.
 fn is_payment(tx: &Recovered<Transaction>) -> bool {
     tx.input().is_empty() && tx.kind().is_call()
+}
+
+/// Transactions of a block, evenly over it: no more than so many.
+pub(super) fn samples(
+    block: &Block,
+    most: usize,
+) -> impl ExactSizeIterator<Item = &Recovered<Transaction>> + Clone {
+    let all = &block.transactions;
+    all.iter().step_by(all.len().div_ceil(most).max(1))
 }
 
 /// What so many transactions take at least, nanoseconds.
