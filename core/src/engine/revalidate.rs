@@ -6,7 +6,7 @@
 //! looks for the first of them and executes it once more. Source: Block-STM (Gelashvili and others,
 //! 2022) validates and re-executes in the same way, but instead of going ahead.
 //!
-//! Actors: one worker at a time scans ([`Scan`]); each may be executing a retracted transaction;
+//! Actors: one worker at a time scans ([`Scans`]); each may be executing a retracted transaction;
 //! the holder of the commit token takes records as ever.
 //!
 //! Protocol. A ready transaction has a record, or none where its speculation came to nothing. Under
@@ -22,6 +22,16 @@
 //!
 //! Why it ends: each retraction raises the incarnation, up to [`MOST`]. Why nothing is left behind:
 //! a worker that retracts makes ready before it leaves, as with what it has claimed.
+//!
+//! Why no stale record is missed by all who leave ([`Scans::last`]). A worker that leaves makes its
+//! last record ready, and then scans. If somebody else is at it, that scan may already have passed
+//! the record: so the worker leaves word, has a fence, and tries once more. It fails only if
+//! somebody holds the lock at that moment, whose fence after the unlocking is then later than this
+//! one: had it been earlier, the lock would have been seen free, or held by yet another one, for
+//! whom the same is true. That holder has taken the word before scanning, and then the scan sees
+//! the record; or sees the word after its own fence, and scans once more if it is about to leave.
+//! One that is not has its own last scan still before it. A word is left at most once for each call,
+//! so the repetitions end.
 
 use super::{
     ahead::{Worker, position},
@@ -35,6 +45,10 @@ use super::{
     versions::Chain,
     vm::Vm,
     watch::{StaleRead, Watch},
+};
+use crate::sync::{
+    Line, Mutex,
+    atomic::{AtomicBool, Ordering, fence},
 };
 
 /// The last incarnation that may be retracted.
@@ -111,6 +125,45 @@ impl Scan {
             news |= old == Known::Unready;
         }
         None
+    }
+}
+
+/// What one worker at a time scans with, and whether somebody has left who could not.
+#[derive(Debug, Default)]
+pub(super) struct Scans<T = Scan> {
+    scan: Line<Mutex<T>>,
+    missed: Line<AtomicBool>,
+}
+
+impl<T> Scans<T> {
+    /// Scans, unless somebody else does.
+    fn once<F>(&self, scan: impl FnOnce(&mut T) -> Option<F>) -> Option<F> {
+        let mut held = self.scan.try_lock()?;
+        scan(&mut held)
+    }
+
+    /// Scans for a worker that finds nothing else to do in this block; afterwards also for those
+    /// who wanted to meanwhile. Where this returns none, what the worker did before is seen by this
+    /// scan or by one that begins later.
+    pub(super) fn last<F>(&self, mut scan: impl FnMut(&mut T) -> Option<F>) -> Option<F> {
+        let mut left_word = false;
+        loop {
+            if let Some(mut held) = self.scan.try_lock() {
+                self.missed.swap(false, Ordering::AcqRel);
+                let found = scan(&mut held);
+                drop(held);
+                fence(Ordering::SeqCst);
+                if found.is_some() || !self.missed.load(Ordering::Relaxed) {
+                    return found;
+                }
+            } else if left_word {
+                return None;
+            } else {
+                left_word = true;
+                self.missed.swap(true, Ordering::AcqRel);
+                fence(Ordering::SeqCst);
+            }
+        }
     }
 }
 
@@ -198,13 +251,35 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     /// Executes once more, ahead of its turn, the first transaction that has become stale; false
     /// where there is none, or somebody else looks for one.
     pub(super) fn revalidate(&self, worker: &mut Worker<V::Instance>) -> bool {
-        // Where there is an access list, a stale record is a fault of the list.
-        if !self.ahead.input.optimisations.revalidate || self.ahead.input.listed.is_some() {
-            return false;
+        self.revalidates() && {
+            let found = self.scans.once(|scan| self.scan(scan));
+            self.execute_stale(worker, found)
         }
-        let Some(mut scan) = self.scan.try_lock() else { return false };
-        let found = scan.run(&self.ahead.schedule, |index| self.retract(index));
-        drop(scan);
+    }
+
+    /// The same for a worker that finds nothing else to do in this block: what it made ready is
+    /// looked at by itself, or by somebody else later.
+    pub(super) fn revalidate_last(&self, worker: &mut Worker<V::Instance>) -> bool {
+        self.revalidates() && {
+            let found = self.scans.last(|scan| self.scan(scan));
+            self.execute_stale(worker, found)
+        }
+    }
+
+    /// Where there is an access list, a stale record is a fault of the list.
+    fn revalidates(&self) -> bool {
+        self.ahead.input.optimisations.revalidate && self.ahead.input.listed.is_none()
+    }
+
+    fn scan(&self, scan: &mut Scan) -> Option<(usize, Box<Record>)> {
+        scan.run(&self.ahead.schedule, |index| self.retract(index))
+    }
+
+    fn execute_stale(
+        &self,
+        worker: &mut Worker<V::Instance>,
+        found: Option<(usize, Box<Record>)>,
+    ) -> bool {
         let Some((index, stale)) = found else { return false };
         self.ahead.execute_again(worker, index, stale);
         self.commit_own(worker);

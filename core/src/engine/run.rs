@@ -21,7 +21,7 @@ use super::{
     ahead::{Ahead, Counters, Input, Turn, Worker, position},
     commit::{Committer, SPECULATIVE, Validity},
     record::Record,
-    revalidate::{self, Scan},
+    revalidate::{self, Scans},
     schedule::{Claim, Fate, Taken},
     view::{Lens, ViewError},
     vm::{Failed, Vm},
@@ -46,14 +46,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) struct Run<'b, V, W> {
     pub(crate) ahead: Ahead<'b, V, W>,
     pub(crate) committer: Line<Mutex<Committer<'b>>>,
-    /// Held by the worker that looks for stale records.
-    pub(super) scan: Line<Mutex<Scan>>,
+    /// For those who look for stale records.
+    pub(super) scans: Scans,
 }
 
 impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     pub(crate) fn new(vm: V, input: Input<'b>, committer: Committer<'b>, watch: W) -> Self {
-        let (committer, scan) = (Line(Mutex::new(committer)), Line::default());
-        Self { ahead: Ahead::new(vm, input, watch), committer, scan }
+        let committer = Line(Mutex::new(committer));
+        Self { ahead: Ahead::new(vm, input, watch), committer, scans: Scans::default() }
     }
 
     /// Executes and commits all transactions on the calling thread and the pool's.
@@ -140,7 +140,7 @@ impl<'b, V: Vm<'b>, W: Watch> Run<'b, V, W> {
     /// Everything has been handed out. Where executions run ahead of slow reads, the worker stays
     /// to read for those that go on.
     fn after_the_last(&self, worker: &mut Worker<V::Instance>) -> Turn {
-        if self.revalidate(worker) {
+        if self.revalidate_last(worker) {
             return Turn::Worked;
         }
         if self.ahead.fetches.is_none() {

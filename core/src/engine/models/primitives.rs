@@ -4,6 +4,7 @@ use super::super::{
     Optimisations,
     cells::SlotCell,
     index::Index,
+    revalidate::Scans,
     schedule::{Claim, Schedule, Taken},
     versions::{Chain, Stamp},
 };
@@ -89,6 +90,34 @@ fn a_withdrawn_version_is_replaced() {
         let seen = reader.join().unwrap();
         assert!([None, Some(stale), Some(fresh)].contains(&seen));
         assert_eq!(cell.below(2), Some((fresh, U256::from(7))));
+    });
+}
+
+/// Whoever leaves last has looked at what everybody made ready, although nobody waits to look.
+#[test]
+fn the_last_scan_sees_what_was_made_ready() {
+    explore(|| {
+        let ready = Arc::new([(); 3].map(|()| AtomicUsize::new(0)));
+        let scans = Arc::new(Scans::<usize>::default());
+        let leave = |of: usize, ready: &[AtomicUsize; 3], scans: &Scans<usize>| {
+            ready[of].store(1, Ordering::Release);
+            let count = || ready.iter().map(|one| one.load(Ordering::Acquire)).sum();
+            let none = scans.last(|seen| {
+                *seen = count();
+                None::<()>
+            });
+            assert!(none.is_none());
+        };
+        let others = [1, 2].map(|of| {
+            let (ready, scans) = (ready.clone(), scans.clone());
+            thread::spawn(move || leave(of, &ready, &scans))
+        });
+        leave(0, &ready, &scans);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        scans.last(|seen| {
+            assert_eq!(*seen, 3);
+            Some(())
+        });
     });
 }
 
