@@ -14,9 +14,9 @@
 //! thread is inside and none can enter. Stepping up acquires what the caller wrote before it
 //! opened; the caller acquires what each thread wrote before it stepped down.
 //!
-//! A thread enters one opening at most once: it remembers the number of the opening that the door
-//! had when it stepped up, and the door tells both at once. It may come through the door before the
-//! opening is announced; the announcement is then no news.
+//! A thread enters one opening at most once: it enters only the one whose announcement it has seen,
+//! which the door's word tells when it steps up, and remembers its number. Whoever is so late for one
+//! opening that it finds the door open for the next one, steps down and comes again.
 //!
 //! Nobody sleeps through anything for which it is to be woken. A thread that falls asleep counts
 //! itself among the sleepers before it looks at the announcement for the last time, and the caller
@@ -33,8 +33,14 @@
 //!
 //! Waking is slow: some microseconds for whoever wakes, some tens until the other one runs, and
 //! with many sleepers one after the other. So the caller wakes one at most, and none where somebody
-//! is awake; the first thread that comes to the gate wakes the others ([`Gate::ring`]). Where none
-//! does, they sleep on: nobody waits for them.
+//! is awake; the first thread that comes to the gate and finds that others sleep wakes them
+//! ([`Gate::ring`]). That there is one: the caller wakes one where all sleep; else there is one that
+//! was not counted, and it sees the announcement before it could sleep. That it finds those who
+//! sleep: it has seen the announcement, then has a fence, then looks at their number. Who had counted
+//! itself by then is found; who had not sees the announcement too, and does not sleep. For this the
+//! announcement itself has to tell who is to be woken: a word of its own, written after it, may come
+//! too late for whoever comes at once. And nobody may enter unannounced: whom it woke would find no
+//! announcement, and sleep again.
 
 use crate::sync::{
     Condvar, Line, Mutex, OnceLock,
@@ -51,10 +57,11 @@ const OPEN: u64 = 1 << 30;
 const AWAITED: u64 = 1 << 31;
 const OPENING: u64 = 1 << 32;
 
-/// The announcement, from its low end: how many threads are wanted; the number of the opening, 32
-/// bits of it.
-const WANTED_BITS: u32 = 16;
-const WANTED: u64 = (1 << WANTED_BITS) - 1;
+/// The announcement, from its low end: how many threads are wanted; whether those of them that sleep
+/// are; the number of the opening, 32 bits of it.
+const WANTED: u64 = WAKE - 1;
+const WAKE: u64 = 1 << 15;
+const ANNOUNCED_BITS: u32 = 16;
 const SHUTDOWN: u64 = u64::MAX;
 
 /// What a thread finds at the gate.
@@ -79,8 +86,8 @@ pub(super) struct Gate {
     door: Line<AtomicU64>,
     /// Threads that sleep, or are about to.
     asleep: Line<AtomicUsize>,
-    /// How many threads, the first ones, are to be woken by the first one that comes.
-    bell: Line<AtomicUsize>,
+    /// The last opening for which somebody has woken those who sleep.
+    rung: Line<AtomicU64>,
     /// The threads, the first of them with the number 1.
     threads: OnceLock<Vec<Thread>>,
     lock: Mutex<()>,
@@ -102,16 +109,12 @@ impl Gate {
     /// those that sleep are woken for it. Only while the gate is closed.
     pub(super) fn open(&self, wanted: usize, wake: bool) {
         let before = self.door.fetch_add(OPENING + OPEN, Ordering::AcqRel);
-        let wanted = WANTED.min(wanted as u64);
-        let announcement = opening(before.wrapping_add(OPENING)) << WANTED_BITS | wanted;
-        self.announced.store(announcement, Ordering::Release);
+        let wanted = WANTED.min(wanted as u64) | if wake { WAKE } else { 0 };
+        let number = opening(before.wrapping_add(OPENING));
+        self.announced.store(number << ANNOUNCED_BITS | wanted, Ordering::Release);
         fence(Ordering::SeqCst);
-        let asleep = self.asleep();
-        if wake && asleep > 0 {
-            self.bell.store(wanted as usize, Ordering::Relaxed);
-            if asleep >= self.threads() {
-                self.wake(1);
-            }
+        if wake && self.asleep() >= self.threads() {
+            self.wake(1);
         }
     }
 
@@ -158,10 +161,14 @@ impl Gate {
         threads.take(wanted).for_each(Thread::unpark);
     }
 
-    /// Whoever comes first wakes those who are wanted.
-    fn ring(&self) {
-        if self.bell.load(Ordering::Relaxed) > 0 {
-            self.wake(self.bell.swap(0, Ordering::Relaxed));
+    /// Whoever comes first to this opening wakes those who are wanted.
+    fn ring(&self, opening: u64, wanted: u64) {
+        if wanted & WAKE == 0 {
+            return;
+        }
+        fence(Ordering::SeqCst);
+        if self.asleep() > 0 && self.rung.swap(opening, Ordering::Relaxed) != opening {
+            self.wake((wanted & WANTED) as usize);
         }
     }
 
@@ -178,7 +185,7 @@ impl Gate {
     /// Whether nothing new was announced to a thread.
     pub(super) fn is_idle(&self, seen: &Seen) -> bool {
         let announced = self.announced.load(Ordering::Acquire);
-        announced != SHUTDOWN && !is_newer(announced >> WANTED_BITS, seen.0)
+        announced != SHUTDOWN && !is_newer(announced >> ANNOUNCED_BITS, seen.0)
     }
 
     /// Sleeps until something new is announced, then goes in, if this thread is wanted; or until
@@ -199,14 +206,16 @@ impl Gate {
         if announced == SHUTDOWN {
             return Entry::Shutdown;
         }
-        self.ring();
+        let number = announced >> ANNOUNCED_BITS;
         if thread as u64 > announced & WANTED {
-            seen.0 = announced >> WANTED_BITS;
+            self.ring(number, announced);
+            seen.0 = number;
             return Entry::Missed;
         }
         let door = self.door.fetch_add(STEP, Ordering::AcqRel);
-        seen.0 = opening(door);
-        if door & OPEN > 0 {
+        seen.0 = number;
+        if door & OPEN > 0 && opening(door) == number {
+            self.ring(number, announced);
             return Entry::Inside;
         }
         self.leave();
@@ -251,7 +260,7 @@ mod tests {
         assert!(is_newer(0, u64::from(u32::MAX)) && !is_newer(u64::from(u32::MAX), 0));
         let gate = Gate::default();
         gate.door.store(u64::from(u32::MAX) * OPENING, Ordering::Relaxed);
-        gate.announced.store(u64::from(u32::MAX) << WANTED_BITS | 1, Ordering::Relaxed);
+        gate.announced.store(u64::from(u32::MAX) << ANNOUNCED_BITS | 1, Ordering::Relaxed);
         let mut seen = Seen(u64::from(u32::MAX));
         assert!(gate.is_idle(&seen), "it knows of that");
         gate.open(1, true);
@@ -265,18 +274,20 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_before_the_announcement_does_not_come_again() {
+    fn who_comes_before_the_announcement_comes_again() {
         let gate = Gate::default();
         gate.open(1, true);
         gate.close();
         // The next one is open, and not announced yet.
         gate.door.fetch_add(OPENING + OPEN, Ordering::Relaxed);
         let mut seen = Seen::default();
+        assert_eq!(gate.enter(1, &mut seen, &|| false), Entry::Missed);
+        assert!(gate.is_idle(&seen));
+        gate.announced.store(2 << ANNOUNCED_BITS | 1, Ordering::Relaxed);
+        assert!(!gate.is_idle(&seen));
         assert_eq!(gate.enter(1, &mut seen, &|| false), Entry::Inside);
-        assert!(gate.is_idle(&seen));
+        assert!(gate.is_idle(&seen), "one enters once");
         gate.leave();
-        gate.announced.store(2 << WANTED_BITS | 1, Ordering::Relaxed);
-        assert!(gate.is_idle(&seen));
     }
 
     #[test]
@@ -334,6 +345,62 @@ mod models {
     use super::*;
     use loom::model::Builder;
     use std::sync::Arc;
+
+    /// Where the caller waits until everybody who is wanted has come to its last opening, everybody
+    /// comes: whoever sleeps is woken, whether another one is awake, falls asleep, comes at once, or
+    /// is late for an opening that nobody waits for.
+    fn all_come(openings: u64, preemptions: usize) {
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.check(move || {
+            let gate = Arc::new(Gate::default());
+            let come = Arc::new(AtomicUsize::new(0));
+            let threads = [1, 2].map(|number| {
+                let (gate, come) = (gate.clone(), come.clone());
+                thread::spawn(move || {
+                    let mut seen = Seen::default();
+                    loop {
+                        match gate.enter(number, &mut seen, &|| false) {
+                            Entry::Inside => {
+                                let last = usize::from(seen.0 == openings);
+                                come.fetch_add(last, Ordering::Relaxed);
+                                gate.leave();
+                            }
+                            Entry::Missed => thread::yield_now(),
+                            Entry::Shutdown => return,
+                        }
+                    }
+                })
+            });
+            gate.know(threads.iter().map(|thread| thread.thread().clone()).collect());
+            // No lock: loom lets a thread that is unparked go on where it waits for one.
+            let wait = |until: &dyn Fn() -> bool| {
+                while !until() {
+                    thread::yield_now();
+                }
+            };
+            for opening in 1..=openings {
+                gate.open(2, true);
+                if opening == openings {
+                    wait(&|| come.load(Ordering::Relaxed) == 2);
+                }
+                gate.close();
+                wait(&|| gate.door.load(Ordering::Acquire) & STEPS == 0);
+            }
+            gate.shut_down();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn everybody_who_is_wanted_comes() {
+        all_come(1, 2);
+    }
+
+    #[test]
+    fn everybody_who_was_late_comes_the_next_time() {
+        all_come(2, 2);
+    }
 
     /// In every schedule a thread that falls asleep sees what it is woken for.
     #[test]
