@@ -34,13 +34,13 @@
 //! Waking is slow: some microseconds for whoever wakes, some tens until the other one runs, and
 //! with many sleepers one after the other. So the caller wakes one at most, and none where somebody
 //! is awake; the first thread that comes to the gate and finds that others sleep wakes them
-//! ([`Gate::ring`]). That there is one: the caller wakes one where all sleep; else there is one that
-//! was not counted, and it sees the announcement before it could sleep. That it finds those who
-//! sleep: it has seen the announcement, then has a fence, then looks at their number. Who had counted
-//! itself by then is found; who had not sees the announcement too, and does not sleep. For this the
-//! announcement itself has to tell who is to be woken: a word of its own, written after it, may come
-//! too late for whoever comes at once. And nobody may enter unannounced: whom it woke would find no
-//! announcement, and sleep again.
+//! ([`Gate::ring`]). That there is one: the caller wakes one where all sleep; else there is one
+//! that was not counted, and it sees the announcement before it could sleep. That it finds those
+//! who sleep: it has seen the announcement, then has a fence, then looks at their number. Who had
+//! counted itself by then is found; who had not sees the announcement too, and does not sleep. For
+//! this the announcement itself has to tell who is to be woken: a word of its own, written after
+//! it, may come too late for whoever comes at once. And nobody may enter unannounced: whom it woke
+//! would find no announcement, and sleep again.
 
 use crate::sync::{
     Condvar, Line, Mutex, OnceLock,
@@ -57,8 +57,8 @@ const OPEN: u64 = 1 << 30;
 const AWAITED: u64 = 1 << 31;
 const OPENING: u64 = 1 << 32;
 
-/// The announcement, from its low end: how many threads are wanted; whether those of them that sleep
-/// are; the number of the opening, 32 bits of it.
+/// The announcement, from its low end: how many threads are wanted; whether those of them that
+/// sleep are; the number of the opening, 32 bits of it.
 const WANTED: u64 = WAKE - 1;
 const WAKE: u64 = 1 << 15;
 const ANNOUNCED_BITS: u32 = 16;
@@ -346,9 +346,9 @@ mod models {
     use loom::model::Builder;
     use std::sync::Arc;
 
-    /// Where the caller waits until everybody who is wanted has come to its last opening, everybody
-    /// comes: whoever sleeps is woken, whether another one is awake, falls asleep, comes at once, or
-    /// is late for an opening that nobody waits for.
+    /// Where the caller waits until everybody who is wanted has come to its last opening,
+    /// everybody comes: whoever sleeps is woken, whether another one is awake, falls asleep, comes
+    /// at once, or is late for an opening that nobody waits for.
     fn all_come(openings: u64, preemptions: usize) {
         let mut builder = Builder::new();
         builder.preemption_bound = Some(preemptions);
