@@ -95,8 +95,8 @@ impl Distance {
 pub(super) mod tests {
     use super::*;
 
-    /// Whether something succeeds that is tried for up to a minute: on busy cores it takes long until
-    /// two threads run at once.
+    /// Whether something succeeds that is tried for up to a minute: on busy cores it takes long
+    /// until two threads run at once.
     pub(in super::super) fn in_a_minute(mut attempt: impl FnMut() -> bool) -> bool {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(60) {

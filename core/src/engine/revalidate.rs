@@ -30,8 +30,8 @@
 //! one: had it been earlier, the lock would have been seen free, or held by yet another one, for
 //! whom the same is true. That holder has taken the word before scanning, and then the scan sees
 //! the record; or sees the word after its own fence, and scans once more if it is about to leave.
-//! One that is not has its own last scan still before it. A word is left at most once for each call,
-//! so the repetitions end.
+//! One that is not has its own last scan still before it. A word is left at most once for each
+//! call, so the repetitions end.
 
 use super::{
     ahead::{Worker, position},

@@ -15,8 +15,8 @@
 //! opened; the caller acquires what each thread wrote before it stepped down.
 //!
 //! A thread enters one opening at most once: it enters only the one whose announcement it has seen,
-//! which the door's word tells when it steps up, and remembers its number. Whoever is so late for one
-//! opening that it finds the door open for the next one, steps down and comes again.
+//! which the door's word tells when it steps up, and remembers its number. Whoever is so late for
+//! one opening that it finds the door open for the next one, steps down and comes again.
 //!
 //! Nobody sleeps through anything for which it is to be woken. A thread that falls asleep counts
 //! itself among the sleepers before it looks at the announcement for the last time, and the caller
