@@ -100,6 +100,19 @@ fn a_folder_replays_in_both_forms_with_all_json_keys() {
 }
 
 #[test]
+fn a_mean_of_no_blocks_is_no_figure() {
+    let single = ["replay", "--blocks", "2", "--transactions", "1", "--rounds", "1"];
+    let output = braid(&[&single[..], &["--json"]].concat());
+    let summary = &lines(&output)[2];
+    assert_eq!(summary["matched"], 2);
+    for key in ["stock_geomean", "stock_min", "bare_geomean", "bare_min"] {
+        assert!(summary[key].is_null(), "{summary}");
+    }
+    let table = String::from_utf8(braid(&single).stdout).unwrap();
+    assert!(table.contains("no block has two transactions"), "{table}");
+}
+
+#[test]
 fn a_pass_learns_from_a_file_and_saves_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("predictions");

@@ -1,7 +1,7 @@
 //! What `braid bench` prints: a table for people, or one JSON object a line.
 
 use super::measure::{Point, Row};
-use crate::replay::report::{QUIET, line, micros, ratio, rounded};
+use crate::replay::report::{QUIET, geometric_mean, line, micros, ratio, rounded};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -32,8 +32,9 @@ struct Total {
     ns: u64,
     bound_ns: u64,
     executions: u64,
-    /// Geometric mean of bare over simulated time, over blocks of two or more transactions.
-    geomean: f64,
+    /// Geometric mean of bare over simulated time, over blocks of two or more transactions, where
+    /// there are any.
+    geomean: Option<f64>,
 }
 
 impl Summary {
@@ -74,7 +75,7 @@ impl Summary {
                 "ns": point.ns,
                 "bound_ns": point.bound_ns,
                 "bare_total": rounded(ratio(self.bare_ns, point.ns)),
-                "bare_geomean": rounded(point.geomean),
+                "bare_geomean": point.geomean.map(rounded),
                 "bound_total": rounded(ratio(self.bare_ns, point.bound_ns)),
                 "of_bound": rounded(ratio(point.bound_ns, point.ns)),
                 "executions_per_tx": rounded(ratio(point.executions, self.txs as u64)),
@@ -103,14 +104,12 @@ fn total(rows: &[Row], at: usize) -> Total {
     let points = || rows.iter().map(|row| row.simulated[at]);
     let sum = |part: fn(Point) -> u64| points().map(part).sum::<u64>();
     let several = rows.iter().filter(|row| row.txs >= 2);
-    let logs: Vec<f64> = several.map(|row| ratio(row.bare_ns, row.simulated[at].ns).ln()).collect();
-    let geomean =
-        if logs.is_empty() { 0.0 } else { (logs.iter().sum::<f64>() / logs.len() as f64).exp() };
+    let ratios: Vec<f64> = several.map(|row| ratio(row.bare_ns, row.simulated[at].ns)).collect();
     Total {
         ns: sum(|point| point.ns),
         bound_ns: sum(|point| point.bound_ns),
         executions: sum(|point| point.executions),
-        geomean,
+        geomean: geometric_mean(&ratios),
     }
 }
 
@@ -196,9 +195,9 @@ fn totals(blocks: usize, summary: &Summary) {
     ));
     for (cores, point) in summary.cores.iter().zip(&summary.points) {
         line(format_args!(
-            "{cores:>6} {:>7.2} {:>8.2} {:>12.2} {:>12.1}% {:>8.3}",
+            "{cores:>6} {:>7.2} {:>8} {:>12.2} {:>12.1}% {:>8.3}",
             ratio(summary.bare_ns, point.ns),
-            point.geomean,
+            point.geomean.map_or_else(|| "-".to_owned(), |mean| format!("{mean:.2}")),
             ratio(summary.bare_ns, point.bound_ns),
             100.0 * ratio(point.bound_ns, point.ns),
             ratio(point.executions, summary.txs as u64)

@@ -42,10 +42,10 @@ pub struct Summary {
 struct Ratios {
     /// Of the sums.
     total: f64,
-    /// Geometric mean over blocks of two or more transactions.
-    geomean: f64,
+    /// Geometric mean over blocks of two or more transactions, where there are any.
+    geomean: Option<f64>,
     /// The least of those blocks.
-    min: f64,
+    min: Option<f64>,
 }
 
 impl Ratios {
@@ -57,14 +57,18 @@ impl Ratios {
             .filter(|report| report.txs >= 2)
             .map(|report| ratio(sequential(report), report.parallel_ns))
             .collect();
-        let logs: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
-        let min = ratios.iter().copied().fold(f64::INFINITY, f64::min);
         Self {
             total: ratio(sum, parallel),
-            geomean: if ratios.is_empty() { 0.0 } else { (logs / ratios.len() as f64).exp() },
-            min: if min.is_finite() { min } else { 0.0 },
+            geomean: geometric_mean(&ratios),
+            min: ratios.iter().copied().reduce(f64::min),
         }
     }
+}
+
+/// None of no values.
+pub(crate) fn geometric_mean(values: &[f64]) -> Option<f64> {
+    let logs: f64 = values.iter().map(|value| value.ln()).sum();
+    (!values.is_empty()).then(|| (logs / values.len() as f64).exp())
 }
 
 pub(crate) fn ratio(above: u64, below: u64) -> f64 {
@@ -117,11 +121,11 @@ impl Summary {
             "bare_ns": self.bare_ns,
             "parallel_ns": self.parallel_ns,
             "stock_total": rounded(self.stock.total),
-            "stock_geomean": rounded(self.stock.geomean),
-            "stock_min": rounded(self.stock.min),
+            "stock_geomean": self.stock.geomean.map(rounded),
+            "stock_min": self.stock.min.map(rounded),
             "bare_total": rounded(self.bare.total),
-            "bare_geomean": rounded(self.bare.geomean),
-            "bare_min": rounded(self.bare.min),
+            "bare_geomean": self.bare.geomean.map(rounded),
+            "bare_min": self.bare.min.map(rounded),
             "executions_per_tx": rounded(self.executions_per_tx),
             "noise": rounded(self.noise),
             "machine_check": self.machine.throughput.map(rounded),
@@ -224,10 +228,13 @@ impl Printer {
             summary.blocks, summary.matched, summary.threads, summary.rounds
         ));
         for (name, ratios) in [("stock", stock), ("bare", bare)] {
-            line(format_args!(
-                "{name:>5} / parallel: total {:.2}, geometric mean {:.2}, worst block {:.2}",
-                ratios.total, ratios.geomean, ratios.min
-            ));
+            let of_blocks = match (ratios.geomean, ratios.min) {
+                (Some(mean), Some(worst)) => {
+                    format!("geometric mean {mean:.2}, worst block {worst:.2}")
+                }
+                _ => "no block has two transactions".to_owned(),
+            };
+            line(format_args!("{name:>5} / parallel: total {:.2}, {of_blocks}", ratios.total));
         }
         line(format_args!(
             "{:.3} executions per transaction; noise floor (bare against itself) {:.1} %",
