@@ -167,7 +167,9 @@ impl Gate {
             return;
         }
         fence(Ordering::SeqCst);
-        if self.asleep() > 0 && self.rung.swap(opening, Ordering::Relaxed) != opening {
+        // Looked at before it is written: with many threads all but the first find it rung.
+        let is_over = self.asleep() == 0 || self.rung.load(Ordering::Relaxed) == opening;
+        if !is_over && self.rung.swap(opening, Ordering::Relaxed) != opening {
             self.wake((wanted & WANTED) as usize);
         }
     }
